@@ -1,0 +1,273 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * The one header of worker/: every type, field by field, then each file's
+ * functions.  Functions return 0, or -1 with the reason logged, unless they
+ * say otherwise.  Children are sequential and blocking; one job at a time.
+ */
+
+#ifndef MEDIA_WORKER_H
+#define MEDIA_WORKER_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <curl/curl.h>
+#include <libpq-fe.h>
+
+#include "media_core.h"
+#include "media_codec.h"
+#include "media_decrypt.h"
+#include "media_json.h"
+#include "media_key.h"
+#include "media_mime.h"
+#include "media_sigv4.h"
+#include "media_url.h"
+#include "media_webhook.h"
+
+
+#define MEDIA_VERSION  "0.1.0"
+
+
+/* what became of a job; consume.c acts on it */
+typedef enum {
+    JOB_DONE = 0,       /* acknowledge */
+    JOB_RETRY,          /* a passing failure of this job: next delay queue,
+                           counts as an attempt */
+    JOB_AGAIN,          /* our own backend is away (database, S3, Redis):
+                           first delay queue, does not count */
+    JOB_DEAD            /* can never succeed and has no row: media_dead */
+} job_result_t;
+
+
+/* configuration; one static instance, read-only after conf_load() */
+typedef struct {
+    char   *s3_endpoint_url;        /* "http://127.0.0.1:9000" */
+    char   *s3_bucket;
+    char   *s3_access_key;
+    char   *s3_secret_key;
+    char   *s3_session_token;       /* "" if none */
+    char   *s3_region;
+    char   *redis_url;
+    char   *rabbitmq_url;
+    char   *database_url;
+    char   *whatsapp_cdn_url;
+    char   *public_url;             /* base of file_url, ends in '/' */
+    char   *tmp_dir;
+    char   *log_file;               /* "" is standard error */
+    char   *log_format;             /* "logfmt" or "json" */
+    int     log_level;
+    int     children_inbound;
+    int     children_priority;
+    int     children_download;
+    int     children_upload;
+    int     retry_delays[16];       /* seconds, ascending */
+    int     nretry_delays;
+    int     download_timeout;       /* seconds, of one transfer */
+    int     download_attempts;
+    int     lease;                  /* seconds a child may hold a row */
+    int     max_jobs;               /* of a child, then it is replaced */
+    int64_t max_rss;                /* bytes, likewise */
+    int     thumb_size;             /* pixels */
+    int     thumb_quality;
+    int     sweep_interval;         /* seconds */
+    media_mime_policy_t  mime;
+} conf_t;
+
+extern conf_t conf;
+
+
+/* one message from the broker */
+typedef struct {
+    const char  *queue;
+    media_str_t  body;
+    char         provider[16];      /* headers; "" if absent */
+    char         request_id[64];
+    char         instance[256];
+    char         body_key[128];     /* webhook body offloaded to S3 */
+    int64_t      body_size;
+    int64_t      received_ms;
+    int          attempt;           /* 0 the first time */
+    bool         redelivered;
+} job_t;
+
+
+typedef struct broker_s  broker_t;
+
+/* what a child owns; made by child.c, alive as long as the process */
+typedef struct {
+    const char  *queue;
+    broker_t    *broker;
+    PGconn      *db;
+    CURL        *curl;              /* one easy handle, connections reused */
+    void        *redis;             /* redisContext *, or NULL */
+} child_t;
+
+
+/* conf.c: one table {name, parser, offset, default, reloadable} */
+int conf_load(void);                /* from the environment and *_FILE */
+void conf_print(FILE *f);           /* -T: effective values, secrets hidden */
+
+
+/*
+ * log.c: one line per call, logfmt or JSON: time, level, pid, child, then
+ * message, then the pairs.  ... is (const char *key, const char *value)*,
+ * ended by NULL.  log_context() sets pairs that every following line of this
+ * process carries (attachment id, stage); NULL clears.
+ */
+enum { LOG_ERR = 3, LOG_WARN = 4, LOG_NOTICE = 5, LOG_INFO = 6, LOG_DEBUG = 7 };
+
+int log_open(void);                 /* also SIGUSR1 */
+void log_context(const char *key, const char *value);
+void log_msg(int level, const char *message, ...)
+    __attribute__((sentinel));
+/* a formatted value for log_msg(), valid until the eighth next call */
+const char *log_fmt(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+
+/* broker.c: librabbitmq, blocking */
+broker_t *broker_open(void);        /* connects, declares nothing */
+void broker_close(broker_t *b);
+int broker_declare(broker_t *b);    /* the whole topology, idempotent */
+/*
+ * Publishes persistent, mandatory, and waits for the confirm.  delay 0 goes
+ * to the queue, else through the retry queue of at least that delay.
+ */
+int broker_publish(broker_t *b, const char *queue, media_str_t body,
+    int attempt, int delay);
+
+
+/* db.c: libpq */
+/* the child's connection, (re)connected if need be; NULL with the reason
+   logged if the database is away */
+PGconn *db_get(child_t *child);
+/*
+ * Runs one statement with n text parameters (NULL is NULL).  The result is
+ * the caller's (PQclear); NULL and logged (SQLSTATE, never parameters) on
+ * failure.
+ */
+PGresult *db_exec(child_t *child, const char *sql, int n,
+    const char *const *params);
+int db_begin(child_t *child);
+int db_commit(child_t *child);
+void db_rollback(child_t *child);
+/* 1 if the last failure was of the connection or a serialisation conflict,
+   so that the job is JOB_AGAIN */
+int db_failure_is_passing(child_t *child);
+
+
+/*
+ * outbox.c: an event row in the running transaction, and its publication
+ * after the commit (what fails is left to the sweeper).  payload is a JSON
+ * object.
+ */
+int event_add(child_t *child, const char *tenant, const char *conversation_id,
+    const char *type, const char *payload);
+void event_publish(child_t *child);
+
+/* hop.c: one row in media.hops, outside of transactions, never fails a job */
+void hop_add(child_t *child, const char *attachment_id,
+    const char *instance_id, const char *provider_id, const char *stage,
+    const char *outcome, const char *detail, int64_t duration_ms);
+
+
+/* the jobs */
+job_result_t inbound_job(child_t *child, job_t *job);       /* inbound.c */
+job_result_t download_job(child_t *child, job_t *job);      /* download.c */
+job_result_t profile_job(child_t *child, job_t *job);       /* profile.c */
+
+/*
+ * sweep.c, called each conf.sweep_interval by one child: re-queues pending
+ * and expired processing rows, publishes events left over
+ */
+void sweep_run(child_t *child);
+
+
+/*
+ * http.c: one guarded transfer with libcurl, streaming
+ */
+typedef struct {
+    const char         *method;         /* GET POST PUT HEAD DELETE */
+    const char         *url;
+    struct curl_slist  *headers;        /* the caller's */
+    /* request body: from memory, or from a file descriptor */
+    media_str_t         body;
+    int                 body_fd;        /* -1: none */
+    int64_t             body_size;
+    /* answer body: handler for 2xx answers; returns 0 to go on */
+    int               (*write)(void *data, const char *s, size_t len);
+    void               *data;
+    int64_t             max_size;       /* of the answer; -1: no limit */
+    int                 timeout;        /* seconds */
+    int                 low_speed;      /* bytes/s during 10 s, 0: none */
+    const char         *trusted;        /* origin that may be private */
+    const char *const  *hosts;          /* allow-list of domains for any other
+                                           origin, NULL-terminated */
+    unsigned            follow:1;       /* redirects, each hop checked, no
+                                           credentials to another host */
+    unsigned            guarded:1;      /* hosts and addresses are checked */
+} http_request_t;
+
+typedef struct {
+    long                status;         /* 0: no answer */
+    int                 curl_code;
+    const char         *error;          /* a literal or curl's text, no URL */
+    int64_t             length;         /* of the answer body, received */
+    char                content_type[128];
+    char                etag[80];
+    int64_t             last_modified;
+    int64_t             content_length; /* declared, -1 unknown */
+    int64_t             retry_after;    /* seconds, -1 */
+    char                text[256];      /* the beginning of a non-2xx body */
+    unsigned            too_large:1;
+    unsigned            refused:1;      /* by the guard */
+} http_answer_t;
+
+/* Returns 0 if there was an HTTP answer (of any status), else -1. */
+int http_perform(CURL *curl, const http_request_t *req, http_answer_t *ans);
+
+
+/* store.c: S3 with SigV4, path style.  Return 0, or -1; status in *status */
+int store_put(child_t *child, const char *key, int fd, int64_t size,
+    const char *content_type, const char *disposition, long *status);
+int store_put_mem(child_t *child, const char *key, media_str_t body,
+    const char *content_type, long *status);
+int store_head(child_t *child, const char *key, int64_t *size,
+    char *content_type, size_t content_type_size, long *status);
+/* offset -1: the whole object */
+int store_get(child_t *child, const char *key, int64_t offset, int64_t length,
+    int (*write)(void *data, const char *s, size_t len), void *data,
+    int64_t max_size, long *status);
+int store_delete(child_t *child, const char *key, long *status);
+/* file_url of a key: conf.public_url and the encoded key */
+int store_public_url(char *dst, size_t size, const char *key);
+
+
+/* image.c and decoder.c: thumbnails in a separate, limited process */
+typedef struct {
+    int      width;                 /* of the original, orientation applied */
+    int      height;
+    int      thumb_fd;              /* a JPEG in an unlinked file, or -1 */
+    int64_t  thumb_size;
+} image_t;
+
+/*
+ * Reads an image file of a known type, gives dimensions and a thumbnail.
+ * Returns 0, or -1 with a readable reason in error.
+ */
+int image_thumbnail(int fd, const char *mime, int max_edge, int quality,
+    image_t *image, char *error, size_t error_size);
+/* the decoder's own main(), reached by "media-worker --decoder" */
+int decoder_main(void);
+
+
+/* file.c: an unlinked temporary file in conf.tmp_dir, -1 on failure */
+int file_temp(void);
+int file_write(int fd, const char *s, size_t len);
+
+/* time in milliseconds, monotonic */
+int64_t now_ms(void);
+
+#endif
