@@ -1,15 +1,22 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * A streaming JSON reader over yajl with bounded depth and memory.  A string
- * value longer than limits.string is never collected: it is handed on in
- * pieces, or left out and reported by its place in the input.
+ * A streaming JSON reader over yajl with bounded depth and memory: RFC 8259
+ * to the letter, one text, trailing white space only.  A string value longer
+ * than limits.string is never collected: it is handed on in pieces, or left
+ * out and reported by its place in the input.  Strings are UTF-8 and may hold
+ * U+0000; an unpaired surrogate escape, which the grammar allows, is handed
+ * on as U+FFFD.
  */
 
 #ifndef MEDIA_JSON_H
 #define MEDIA_JSON_H
 
 #include "media_core.h"
+
+
+#define MEDIA_JSON_TOKEN_MAX  1024      /* bytes of a number */
+#define MEDIA_JSON_KEY_MAX    4096      /* bytes of an object's key */
 
 
 typedef struct media_json_s  media_json_t;
@@ -47,7 +54,11 @@ typedef struct {
 } media_json_handler_t;
 
 
-/* Returns NULL if out of memory.  handler and limits are copied. */
+/*
+ * Returns NULL if out of memory.  handler and limits are copied.  A caller
+ * who only checks the text sets limits.string to 0: then nothing is collected
+ * but keys.
+ */
 media_json_t *media_json_create(const media_json_handler_t *handler,
     const media_json_limits_t *limits, void *data);
 
@@ -56,6 +67,13 @@ int media_json_feed(media_json_t *json, const char *s, size_t len);
 
 /* Ends the text: MEDIA_ERROR if it is incomplete or empty. */
 int media_json_finish(media_json_t *json);
+
+/*
+ * Within the callbacks string and map_key: where that string's raw text, the
+ * bytes between its quotes, begins in the input, and its length there.
+ */
+void media_json_place(const media_json_t *json, uint64_t *offset,
+    uint64_t *len);
 
 /* What was wrong and where ("unexpected character at byte 17"), or "". */
 const char *media_json_error(const media_json_t *json);
