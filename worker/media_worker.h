@@ -72,6 +72,11 @@ typedef struct {
     int     thumb_size;             /* pixels */
     int     thumb_quality;
     int     sweep_interval;         /* seconds */
+    int     stop_timeout;           /* seconds children have to finish */
+    int     unrouted_keep;          /* seconds */
+    int     s3_use_ssl;             /* -1: as s3_endpoint_url says, which has
+                                       its scheme after conf_load() */
+    char   *sql_dir;                /* of the migrations */
     media_mime_policy_t  mime;
 } conf_t;
 
@@ -107,6 +112,8 @@ typedef struct {
 
 /* conf.c: one table {name, parser, offset, default, reloadable} */
 int conf_load(void);                /* from the environment and *_FILE */
+/* the same for a program that needs only these, NULL-terminated */
+int conf_load_for(const char *const *names);
 void conf_print(FILE *f);           /* -T: effective values, secrets hidden */
 
 
