@@ -1,0 +1,49 @@
+# Two images from one build:
+#   docker build --target nginx  -t ngx-media-nginx .
+#   docker build --target worker -t ngx-media-worker .
+
+FROM debian:trixie-slim AS build
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        gcc make pkg-config nginx-dev libcurl4-openssl-dev libhiredis-dev \
+        libmagic-dev libmagickwand-dev libpq-dev librabbitmq-dev libssl-dev \
+        libyajl-dev \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /src
+COPY . .
+RUN ./configure && make && make install DESTDIR=/out
+
+
+FROM debian:trixie-slim AS nginx
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        nginx libhiredis1.1.0 librabbitmq4 libyajl2 \
+    && rm -rf /var/lib/apt/lists/* /etc/nginx/sites-enabled/default
+
+COPY --from=build /out/usr/lib/nginx/modules/ /usr/lib/nginx/modules/
+COPY --from=build /out/usr/share/nginx/modules-available/ \
+        /usr/share/nginx/modules-available/
+RUN ln -s /usr/share/nginx/modules-available/mod-http-media.conf \
+        /etc/nginx/modules-enabled/50-mod-http-media.conf
+
+EXPOSE 80
+STOPSIGNAL SIGQUIT
+CMD ["nginx", "-g", "daemon off;"]
+
+
+FROM debian:trixie-slim AS worker
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        ca-certificates libcurl4t64 libhiredis1.1.0 libmagic1t64 \
+        libmagickwand-7.q16-10 libmagickcore-7.q16-10-extra libpq5 \
+        librabbitmq4 libyajl2 libheif-plugin-libde265 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin \
+        media-worker
+
+COPY --from=build /out/usr/bin/media-worker /out/usr/bin/mediactl /usr/bin/
+
+USER media-worker
+STOPSIGNAL SIGTERM
+CMD ["sh", "-c", "media-worker --migrate && exec media-worker"]
