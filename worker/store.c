@@ -76,7 +76,7 @@ store_put(child_t *child, const char *key, int fd, int64_t size,
     req.http.body_fd = fd;
     req.http.body_size = size;
     req.content_type = content_type;
-    req.disposition = disposition;
+    req.disposition = disposition != NULL ? disposition : "";
 
     return store_perform(child, &req, &ans, status);
 }
@@ -212,6 +212,10 @@ store_perform(child_t *child, store_request_t *req, http_answer_t *ans,
     int  rc, tries;
 
     req->http.timeout = STORE_TIMEOUT + req->http.body_size / 1048576;
+
+    if (req->http.max_size > 0) {
+        req->http.timeout += req->http.max_size / 1048576;
+    }
 
     for (tries = 0; tries < 2; tries++) {
         if (store_sign(req) != 0) {
