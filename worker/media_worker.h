@@ -144,6 +144,8 @@ int broker_declare(broker_t *b);    /* the whole topology, idempotent */
  */
 int broker_publish(broker_t *b, const char *queue, media_str_t body,
     int attempt, int delay);
+/* the same with all headers of a job */
+int broker_publish_job(broker_t *b, const job_t *job, int delay);
 
 
 /* db.c: libpq */
@@ -227,7 +229,7 @@ typedef struct {
     int64_t             last_modified;
     int64_t             content_length; /* declared, -1 unknown */
     int64_t             retry_after;    /* seconds, -1 */
-    char                text[256];      /* the beginning of a non-2xx body */
+    char                text[1024];     /* the beginning of a non-2xx body */
     unsigned            too_large:1;
     unsigned            refused:1;      /* by the guard */
 } http_answer_t;
@@ -268,6 +270,152 @@ int image_thumbnail(int fd, const char *mime, int max_edge, int quality,
     image_t *image, char *error, size_t error_size);
 /* the decoder's own main(), reached by "media-worker --decoder" */
 int decoder_main(void);
+
+
+/*
+ * The download chain.  attachment.c owns the row, fetch.c brings the bytes,
+ * provider.c asks the providers' APIs, download.c is the job.
+ */
+
+/* what became of one source of the bytes; the larger decides over all */
+typedef enum {
+    FETCH_OK = 0,
+    FETCH_NONE,                     /* the source does not exist here */
+    FETCH_FINAL,
+    FETCH_EXPIRED,                  /* gone; a re-upload would help */
+    FETCH_RETRY,                    /* passing */
+    FETCH_AGAIN                     /* our own backend is away */
+} fetch_result_t;
+
+typedef struct {
+    PGresult         *row;          /* owns the strings */
+    const char       *id;
+    const char       *tenant;
+    const char       *conversation;
+    const char       *instance;     /* row id */
+    const char       *provider;
+    const char       *name;         /* of the instance at the provider */
+    const char       *base_url;
+    const char       *token;
+    const char       *file_name;    /* "" if the message had none */
+    const char       *declared;     /* MIME type, with parameters, or "" */
+    media_category_t  category;
+    int               attempts;     /* this one included */
+
+    /* of source */
+    const char       *message_id;
+    const char       *chat_raw;
+    const char       *sender_raw;
+    const char       *key_type;
+    const char       *direct_path;
+    const char       *url;
+    const char       *media_url;
+    const char       *media_id;
+    const char       *body_key;
+    int64_t           body_offset;
+    int64_t           body_length;
+    int64_t           file_length;  /* -1 unknown, advisory */
+    bool              from_me;
+    media_str_t       media_key;    /* decoded; empty if absent */
+    media_str_t       sha256;
+    media_str_t       enc_sha256;
+    unsigned char     keys[3][64];
+
+    /* the file, once it is here */
+    int               fd;
+    int64_t           size;
+    int64_t           max_size;
+    unsigned char     digest[32];   /* SHA-256 */
+    char              sniffed[100];
+    char              type[100];    /* what it is stored as */
+    char              key[MEDIA_KEY_MAX];
+    char              thumb_key[MEDIA_KEY_MAX];     /* "" if none */
+    int               width;        /* 0 if not an image */
+    int               height;
+    char              reason[480];  /* why it failed, by source */
+} attachment_t;
+
+enum { ATTACHMENT_LEASED = 0, ATTACHMENT_FINISHED, ATTACHMENT_BUSY,
+       ATTACHMENT_UNKNOWN, ATTACHMENT_AWAY };
+
+/* attachment.c: 0 or -1, but for attachment_lease().  a->row is freed by
+   attachment_free() whatever attachment_lease() returned. */
+int attachment_lease(child_t *child, const char *id, bool abandoned,
+    attachment_t *a);
+int attachment_renew(child_t *child, const attachment_t *a);
+/* back to pending; not counted: this attempt was not the attachment's fault */
+int attachment_release(child_t *child, const attachment_t *a, bool counted);
+int attachment_complete(child_t *child, const attachment_t *a);
+int attachment_fail(child_t *child, const attachment_t *a);
+void attachment_free(attachment_t *a);
+
+/* fetch.c */
+typedef struct {
+    attachment_t     *a;
+    media_decrypt_t  *decrypt;
+    media_base64_t    base64;
+    int64_t           size;
+    int64_t           time_ns;      /* spent on decryption and hashes */
+    unsigned          encoded:1;    /* the input is base64 */
+    unsigned          malformed:1;  /* it was not */
+    unsigned          too_large:1;
+} fetch_sink_t;
+
+/* tries the sources in turn; a->fd holds the file on FETCH_OK, else a->reason
+   says what each source said */
+fetch_result_t fetch_attachment(child_t *child, attachment_t *a);
+
+/* a sink for plain bytes, whose SHA-256 is checked if it is known */
+int fetch_sink_plain(fetch_sink_t *sink, attachment_t *a, bool encoded);
+/* an http_request_t's write */
+int fetch_sink_write(void *data, const char *s, size_t len);
+/* ends the file: FETCH_OK, or FETCH_FINAL with the reason added */
+fetch_result_t fetch_sink_close(fetch_sink_t *sink, const char *source);
+/* the class of an answer that was not a success, with the reason added */
+fetch_result_t fetch_class(attachment_t *a, const char *source,
+    const http_answer_t *ans);
+void fetch_reason(attachment_t *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* seconds that a transfer of that many bytes may take */
+int fetch_timeout(int64_t size);
+
+/* provider.c */
+fetch_result_t provider_fetch(child_t *child, attachment_t *a);
+/* the present address of a profile picture, "" if there is none; 0, or -1 if
+   the provider did not answer */
+int provider_picture(child_t *child, const char *provider, const char *name,
+    const char *base_url, const char *token, const char *phone, char *url,
+    size_t size);
+
+/*
+ * answer.c: the members of a JSON object that are asked for by name, on its
+ * top level; strings and numbers as text, others are passed over
+ */
+typedef struct {
+    const char  *name;              /* NULL ends the table */
+    char        *value;             /* "" before, and if absent */
+    size_t       size;              /* what is longer counts as absent */
+} answer_member_t;
+
+typedef struct {
+    const answer_member_t  *members;
+    const char             *long_name;      /* a string for write(), or NULL */
+    int                   (*write)(void *data, const char *s, size_t len);
+    void                   *data;
+    media_json_t           *json;
+    const answer_member_t  *member;
+    unsigned                depth;
+    unsigned                is_long:1;
+    unsigned                has_long:1;     /* long_name was there */
+} answer_t;
+
+int answer_open(answer_t *answer, const answer_member_t *members,
+    const char *long_name, int (*write)(void *data, const char *s, size_t len),
+    void *data);
+/* an http_request_t's write: 0 to go on */
+int answer_write(void *data, const char *s, size_t len);
+/* 0, or -1 if it was no complete JSON text; frees */
+int answer_close(answer_t *answer);
 
 
 /* file.c: an unlinked temporary file in conf.tmp_dir, -1 on failure */
