@@ -529,7 +529,7 @@ http_write(char *s, size_t size, size_t n, void *data)
     }
 
     if (req->write != NULL && req->write(req->data, s, n) != 0) {
-        ans->error = "the receiver stopped the transfer";
+        ans->error = "the answer is not what was asked for";
         return 0;
     }
 
