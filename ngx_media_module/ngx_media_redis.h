@@ -1,0 +1,93 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * Redis commands over a few pipelined connections of a worker process.
+ * hiredis serves as the parser of replies only.
+ */
+
+#ifndef NGX_MEDIA_REDIS_H
+#define NGX_MEDIA_REDIS_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_media_peer.h"
+
+
+#define NGX_MEDIA_REDIS_PORT  6379
+
+
+typedef struct ngx_media_redis_s      ngx_media_redis_t;
+typedef struct ngx_media_redis_job_s  ngx_media_redis_job_t;
+
+
+/* what a server answered; view of memory that ngx_media_redis_free() frees */
+typedef struct {
+    ngx_uint_t       type;      /* REDIS_REPLY_... of hiredis */
+    ngx_str_t        str;       /* of a string, status or error */
+    void            *object;
+} ngx_media_redis_reply_t;
+
+
+/*
+ * Called exactly once for a submitted job; reply is NULL if the server did
+ * not answer in time or the connection was lost.  The receiver owns
+ * reply->object.  The job is freed when the handler returns.
+ */
+typedef void (*ngx_media_redis_handler_pt)(ngx_media_redis_job_t *job,
+    ngx_media_redis_reply_t *reply);
+
+
+typedef struct {
+    ngx_addr_t      *addr;              /* NULL: no Redis */
+    ngx_str_t        name;              /* for the log */
+    ngx_str_t        user;
+    ngx_str_t        password;
+    ngx_uint_t       database;
+    ngx_uint_t       connections;       /* of one worker process */
+    ngx_msec_t       timeout;           /* of one command */
+    ngx_msec_t       connect_timeout;
+    size_t           max_bytes;         /* of all commands not yet answered */
+    size_t           max_reply;         /* a longer one is a protocol error */
+} ngx_media_redis_conf_t;
+
+
+struct ngx_media_redis_job_s {
+    ngx_media_job_t              job;
+    ngx_chain_t                  out;
+    ngx_buf_t                    buf;
+    size_t                       allocated;
+    ngx_media_redis_t           *redis;
+    ngx_media_redis_handler_pt   handler;       /* NULL: nobody waits */
+    void                        *data;
+};
+
+
+/* Makes the connections of a process and starts to connect. */
+ngx_media_redis_t *ngx_media_redis_create(ngx_media_redis_conf_t *conf,
+    ngx_cycle_t *cycle);
+void ngx_media_redis_destroy(ngx_media_redis_t *redis);
+
+/*
+ * Makes a command.  An argument with data NULL is left to the caller to fill
+ * in before ngx_media_redis_submit(): its data is set to its place.  Returns
+ * NULL if there is no memory, or max_bytes are in use.
+ */
+ngx_media_redis_job_t *ngx_media_redis_job_create(ngx_media_redis_t *redis,
+    ngx_str_t *argv, ngx_uint_t argc);
+
+/* Frees a job that was not submitted. */
+void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
+
+/*
+ * Queues a command on the least loaded connection.  Returns NGX_OK, or
+ * NGX_BUSY if no connection is up or the queues are full (the job is then
+ * still the caller's).  Never calls job->handler itself.
+ */
+ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
+    ngx_media_redis_job_t *job);
+
+/* Frees what a handler was given. */
+void ngx_media_redis_free(void *object);
+
+#endif
