@@ -176,6 +176,15 @@ int event_add(child_t *child, const char *tenant, const char *conversation_id,
     const char *type, const char *payload);
 void event_publish(child_t *child);
 
+/*
+ * redis.c: one command on the child's connection, (re)connected if need be.
+ * The reply (redisReply *) is the caller's; NULL if Redis is away or refused,
+ * which is logged.
+ */
+void *redis_call(child_t *child, int n, const char **argv,
+    const size_t *lens);
+void redis_close(child_t *child);
+
 /* hop.c: one row in media.hops, outside of transactions, never fails a job */
 void hop_add(child_t *child, const char *attachment_id,
     const char *instance_id, const char *provider_id, const char *stage,
