@@ -2,10 +2,8 @@
  * Copyright (C) ngx_media contributors
  */
 
-#include <magic.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "media_worker.h"
@@ -18,8 +16,7 @@
  */
 
 
-#define DOWNLOAD_SNIFF_MAX  (256 * 1024)    /* bytes libmagic looks at */
-#define DOWNLOAD_CRASHES    3               /* leases per allowed attempt */
+#define DOWNLOAD_CRASHES  3               /* leases per allowed attempt */
 
 
 static job_result_t download_run(child_t *child, attachment_t *a);
@@ -29,14 +26,11 @@ static job_result_t download_again(child_t *child, attachment_t *a,
     const char *stage);
 static job_result_t download_fail(child_t *child, attachment_t *a,
     const char *stage);
-static bool download_sniff(attachment_t *a);
 static bool download_type(attachment_t *a);
 static bool download_unknown_allowed(const attachment_t *a);
 static int download_key(attachment_t *a, char *name, size_t size);
 static job_result_t download_put(child_t *child, attachment_t *a);
-static int download_put_read_back(child_t *child, const char *key, int fd,
-    int64_t size, const char *type, const char *disposition, long *status);
-static void download_thumbnail(child_t *child, attachment_t *a);
+static int download_thumbnail(child_t *child, attachment_t *a);
 static void download_disposition(char *dst, size_t size,
     const attachment_t *a, const char *safe_name);
 static void download_hop(child_t *child, const attachment_t *a,
@@ -137,7 +131,12 @@ download_fetched(child_t *child, attachment_t *a)
     a->reason[0] = '\0';
     start = now_ms();
 
-    if (!download_sniff(a) || !download_type(a)) {
+    if (sniff_type(a->fd, a->size, a->sniffed, sizeof(a->sniffed)) != 0) {
+        fetch_reason(a, "the type of the content cannot be told");
+        return download_fail(child, a, "sniff");
+    }
+
+    if (!download_type(a)) {
         return download_fail(child, a, "sniff");
     }
 
@@ -149,7 +148,10 @@ download_fetched(child_t *child, attachment_t *a)
         return result;
     }
 
-    download_thumbnail(child, a);
+    if (download_thumbnail(child, a) != 0) {
+        return download_again(child, a, "thumbnail");
+    }
+
     start = now_ms();
 
     if (attachment_complete(child, a) != 0) {
@@ -202,44 +204,6 @@ download_fail(child_t *child, attachment_t *a, const char *stage)
 
     download_hop(child, a, stage, "failed", a->reason, now_ms());
     return JOB_DONE;
-}
-
-
-static bool
-download_sniff(attachment_t *a)
-{
-    size_t       limit;
-    const char  *type;
-
-    static magic_t  cookie;
-
-    if (a->size == 0) {
-        strcpy(a->sniffed, "application/x-empty");
-        return true;
-    }
-
-    if (cookie == NULL) {
-        cookie = magic_open(MAGIC_MIME_TYPE | MAGIC_NO_CHECK_COMPRESS
-                            | MAGIC_NO_CHECK_TAR);
-        if (cookie == NULL || magic_load(cookie, NULL) != 0) {
-            log_msg(LOG_ERR, "libmagic has no database", NULL);
-            exit(1);
-        }
-
-        limit = DOWNLOAD_SNIFF_MAX;
-        magic_setparam(cookie, MAGIC_PARAM_BYTES_MAX, &limit);
-    }
-
-    lseek(a->fd, 0, SEEK_SET);
-    type = magic_descriptor(cookie, a->fd);
-
-    if (type == NULL) {
-        fetch_reason(a, "the type cannot be told: %s", magic_error(cookie));
-        return false;
-    }
-
-    snprintf(a->sniffed, sizeof(a->sniffed), "%s", type);
-    return true;
 }
 
 
@@ -313,8 +277,10 @@ download_unknown_allowed(const attachment_t *a)
     }
 
     return strncasecmp(a->declared, "text/", 5) == 0
-           && strncmp(a->sniffed, "text/", 5) == 0
-           && strcmp(a->sniffed, "text/html") != 0;
+           && ((strncmp(a->sniffed, "text/", 5) == 0
+                && strcmp(a->sniffed, "text/html") != 0)
+               || strcmp(a->sniffed, "application/json") == 0
+               || strcmp(a->sniffed, "application/csv") == 0);
 }
 
 
@@ -334,8 +300,8 @@ download_put(child_t *child, attachment_t *a)
 
     download_disposition(disposition, sizeof(disposition), a, name);
 
-    if (download_put_read_back(child, a->key, a->fd, a->size, a->type,
-                               disposition, &status) == 0)
+    if (store_put_checked(child, a->key, a->fd, a->size, a->type, disposition,
+                          &status) == 0)
     {
         download_hop(child, a, "put", "ok", a->key, start);
         return JOB_DONE;
@@ -350,32 +316,6 @@ download_put(child_t *child, attachment_t *a)
 
     fetch_reason(a, "S3 is not available: HTTP %ld", status);
     return download_again(child, a, "put");
-}
-
-
-static int
-download_put_read_back(child_t *child, const char *key, int fd, int64_t size,
-    const char *type, const char *disposition, long *status)
-{
-    char     stored[128];
-    int64_t  length;
-
-    if (store_put(child, key, fd, size, type, disposition, status) != 0
-        || store_head(child, key, &length, stored, sizeof(stored), status)
-           != 0)
-    {
-        return -1;
-    }
-
-    if (length != size) {
-        log_msg(LOG_ERR, "s3 stored another length",
-                "sent", log_fmt("%lld", (long long) size),
-                "stored", log_fmt("%lld", (long long) length), NULL);
-        *status = 0;
-        return -1;
-    }
-
-    return 0;
 }
 
 
@@ -432,8 +372,8 @@ download_disposition(char *dst, size_t size, const attachment_t *a,
 }
 
 
-/* whatever goes wrong here is a warning: the file itself is stored */
-static void
+/* an image that cannot be decoded is a warning: the file itself is stored */
+static int
 download_thumbnail(child_t *child, attachment_t *a)
 {
     int          rc;
@@ -444,7 +384,7 @@ download_thumbnail(child_t *child, attachment_t *a)
     media_str_t  key;
 
     if (strncmp(a->sniffed, "image/", 6) != 0) {
-        return;
+        return 0;
     }
 
     start = now_ms();
@@ -455,27 +395,26 @@ download_thumbnail(child_t *child, attachment_t *a)
     a->width = image.width;
     a->height = image.height;
 
-    if (rc == 0) {
-        snprintf(error, sizeof(error), "not stored");
-
-        rc = media_key_thumb(thumb_key, sizeof(thumb_key), key) > 0
-             ? download_put_read_back(child, thumb_key, image.thumb_fd,
-                                      image.thumb_size, "image/jpeg", NULL,
-                                      &status)
-             : -1;
-        close(image.thumb_fd);
-    }
-
-    if (rc != 0) {
+    if (rc != 0 || media_key_thumb(thumb_key, sizeof(thumb_key), key) < 0) {
         log_msg(LOG_WARN, "no thumbnail", "reason", error, NULL);
         download_hop(child, a, "thumbnail", "failed", error, start);
-        return;
+        return 0;
+    }
+
+    rc = store_put_checked(child, thumb_key, image.thumb_fd, image.thumb_size,
+                           "image/jpeg", NULL, &status);
+    close(image.thumb_fd);
+
+    if (rc != 0) {
+        fetch_reason(a, "S3 did not take the thumbnail: HTTP %ld", status);
+        return -1;
     }
 
     strcpy(a->thumb_key, thumb_key);
     download_hop(child, a, "thumbnail", "ok",
                  log_fmt("%dx%d, %lld bytes", image.width, image.height,
                          (long long) image.thumb_size), start);
+    return 0;
 }
 
 

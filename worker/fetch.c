@@ -144,7 +144,7 @@ fetch_direct(child_t *child, attachment_t *a)
     media_str_set(&full, a->url, strlen(a->url));
     reason = "";
 
-    n = media_url_choose(url, sizeof(url), path, full, conf.whatsapp_cdn_url,
+    n = media_url_choose(url, sizeof(url), path, full, fetch_cdn(),
                          time(NULL), &reason);
 
     if (n == MEDIA_URL_EXPIRED) {
@@ -627,6 +627,14 @@ int
 fetch_timeout(int64_t size)
 {
     return conf.download_timeout + size / 1048576;
+}
+
+
+const char *
+fetch_cdn(void)
+{
+    return strcmp(conf.whatsapp_cdn_url, MEDIA_URL_CDN) == 0
+           ? NULL : conf.whatsapp_cdn_url;
 }
 
 

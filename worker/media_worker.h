@@ -183,6 +183,7 @@ void event_publish(child_t *child);
  */
 void *redis_call(child_t *child, int n, const char **argv,
     const size_t *lens);
+void redis_free(void *reply);
 void redis_close(child_t *child);
 
 /* hop.c: one row in media.hops, outside of transactions, never fails a job */
@@ -249,6 +250,9 @@ int http_perform(CURL *curl, const http_request_t *req, http_answer_t *ans);
 
 /* store.c: S3 with SigV4, path style.  Return 0, or -1; status in *status */
 int store_put(child_t *child, const char *key, int fd, int64_t size,
+    const char *content_type, const char *disposition, long *status);
+/* the same, and a HEAD that says the object is there in full length */
+int store_put_checked(child_t *child, const char *key, int fd, int64_t size,
     const char *content_type, const char *disposition, long *status);
 int store_put_mem(child_t *child, const char *key, media_str_t body,
     const char *content_type, long *status);
@@ -387,6 +391,11 @@ void fetch_reason(attachment_t *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* seconds that a transfer of that many bytes may take */
 int fetch_timeout(int64_t size);
+/* media_url_choose()'s cdn: NULL if it is WhatsApp's own */
+const char *fetch_cdn(void);
+
+/* sniff.c: a file's MIME type by its content; "application/x-empty" */
+int sniff_type(int fd, int64_t size, char *dst, size_t dst_size);
 
 /* provider.c */
 fetch_result_t provider_fetch(child_t *child, attachment_t *a);

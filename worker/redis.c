@@ -73,6 +73,15 @@ redis_call(child_t *child, int n, const char **argv, const size_t *lens)
 
 
 void
+redis_free(void *reply)
+{
+    if (reply != NULL) {
+        freeReplyObject(reply);
+    }
+}
+
+
+void
 redis_close(child_t *child)
 {
     if (child->redis != NULL) {
@@ -221,10 +230,7 @@ redis_ok(redisReply *reply)
     int  rc;
 
     rc = reply != NULL && reply->type != REDIS_REPLY_ERROR ? 0 : -1;
-
-    if (reply != NULL) {
-        freeReplyObject(reply);
-    }
+    redis_free(reply);
 
     return rc;
 }

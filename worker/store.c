@@ -83,6 +83,32 @@ store_put(child_t *child, const char *key, int fd, int64_t size,
 
 
 int
+store_put_checked(child_t *child, const char *key, int fd, int64_t size,
+    const char *type, const char *disposition, long *status)
+{
+    char     stored[128];
+    int64_t  length;
+
+    if (store_put(child, key, fd, size, type, disposition, status) != 0
+        || store_head(child, key, &length, stored, sizeof(stored), status)
+           != 0)
+    {
+        return -1;
+    }
+
+    if (length != size) {
+        log_msg(LOG_ERR, "s3 stored another length",
+                "sent", log_fmt("%lld", (long long) size),
+                "stored", log_fmt("%lld", (long long) length), NULL);
+        *status = 0;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
 store_put_mem(child_t *child, const char *key, media_str_t body,
     const char *content_type, long *status)
 {
