@@ -1,0 +1,99 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * The operator's tool: finds the command by its name and runs it.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "media_worker.h"
+#include "mediactl.h"
+
+
+typedef struct {
+    const char   *name;
+    int         (*run)(int argc, char **argv);
+    const char   *help;
+} mediactl_command_t;
+
+
+static void mediactl_help(FILE *out);
+
+
+static const mediactl_command_t  mediactl_commands[] = {
+    { "analyze", mediactl_analyze,
+      "analyze [--provider P] [--json] FILE|-\n"
+      "      what a webhook body holds; P is evolution, wapi or cloudapi" },
+    { "decrypt", mediactl_decrypt,
+      "decrypt --type T --media-key B64 [--sha256 B64] [--enc-sha256 B64]"
+      " <IN >OUT\n"
+      "      decrypts a file from WhatsApp's servers; T is image, video, ptt"
+      " ..." },
+    { "instance", mediactl_instance,
+      "instance add|list|set ...\n"
+      "      the providers' instances, by tenant" },
+    { "media-url", mediactl_media_url,
+      "media-url [--direct-path P] [--url U]\n"
+      "      the URL that a message's media is fetched from" },
+    { "tenant", mediactl_tenant,
+      "tenant add|list ...\n"
+      "      the tenants" },
+    { "trace", mediactl_trace,
+      "trace MESSAGE_ID|ATTACHMENT_ID\n"
+      "      every recorded step of one message" }
+};
+
+
+int
+main(int argc, char **argv)
+{
+    size_t  i;
+
+    if (argc < 2) {
+        mediactl_help(stderr);
+        return MEDIACTL_USAGE;
+    }
+
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0
+        || strcmp(argv[1], "help") == 0)
+    {
+        mediactl_help(stdout);
+        return 0;
+    }
+
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("mediactl %s\n", MEDIA_VERSION);
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(mediactl_commands) / sizeof(mediactl_commands[0]);
+         i++)
+    {
+        if (strcmp(argv[1], mediactl_commands[i].name) == 0) {
+            return mediactl_commands[i].run(argc - 1, argv + 1);
+        }
+    }
+
+    fprintf(stderr, "mediactl: unknown command \"%s\"\n", argv[1]);
+    mediactl_help(stderr);
+
+    return MEDIACTL_USAGE;
+}
+
+
+static void
+mediactl_help(FILE *out)
+{
+    size_t  i;
+
+    fprintf(out, "Usage: mediactl COMMAND ...\n"
+                 "       mediactl --help | --version\n\n"
+                 "Commands:\n");
+
+    for (i = 0; i < sizeof(mediactl_commands) / sizeof(mediactl_commands[0]);
+         i++)
+    {
+        fprintf(out, "  %s\n", mediactl_commands[i].help);
+    }
+}
