@@ -48,7 +48,8 @@ typedef struct {
  * Fills in the defaults: image 10 MiB (jpeg png gif webp heic heif), audio
  * 16 MiB, document 25 MiB, video 50 MiB, sticker 1 MiB (image/webp,
  * application/was), profile_pic 5 MiB; ttl 604800, 259200, 86400, 604800,
- * 604800, 0.  OTHER takes no type.
+ * 604800, 0.  OTHER takes no type, ttl 86400.  A policy is not to be copied
+ * once media_mime_set() changed its types.
  */
 void media_mime_defaults(media_mime_policy_t *policy);
 

@@ -24,7 +24,8 @@
 #define MEDIA_SIGV4_MALFORMED   (-10)   /* AuthorizationHeaderMalformed,
                                            AuthorizationQueryParametersError */
 #define MEDIA_SIGV4_MISSING     (-11)   /* no signature at all: AccessDenied */
-#define MEDIA_SIGV4_BAD_KEY     (-12)   /* InvalidAccessKeyId */
+#define MEDIA_SIGV4_BAD_KEY     (-12)   /* InvalidAccessKeyId; also a session
+                                           token that is not cred's */
 #define MEDIA_SIGV4_BAD_SCOPE   (-13)   /* wrong region, service or day */
 #define MEDIA_SIGV4_MISMATCH    (-14)   /* SignatureDoesNotMatch */
 #define MEDIA_SIGV4_EXPIRED     (-15)   /* AccessDenied, Request has expired */
@@ -54,7 +55,8 @@ typedef struct {
 typedef struct {
     media_str_t            method;
     media_str_t            path;    /* as on the request line, encoded */
-    media_str_t            query;   /* as on the request line, without '?' */
+    media_str_t            query;   /* as on the request line, without '?';
+                                       a bare '+' in it is a blank */
     media_sigv4_header_t  *headers; /* host among them */
     size_t                 nheaders;
     media_str_t            payload_hash;    /* hex, or UNSIGNED-PAYLOAD, or
