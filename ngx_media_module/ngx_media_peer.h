@@ -44,8 +44,12 @@ typedef void (*ngx_media_job_handler_pt)(ngx_media_job_t *job, ngx_int_t rc,
 
 struct ngx_media_job_s {
     ngx_queue_t                queue;   /* in peer->waiting or ->inflight */
-    ngx_chain_t               *out;     /* bytes to send; the job's own */
+    ngx_chain_t               *out;     /* bytes to send; the job's own, but
+                                           the links are joined to others'
+                                           while the peer has the job */
     size_t                     size;    /* bytes in out */
+    off_t                      end;     /* the peer's: where its bytes end in
+                                           what the connection sends */
     ngx_msec_t                 deadline;    /* ngx_current_msec based, set by
                                                submit */
     uint64_t                   tag;     /* the protocol's own, AMQP delivery */
@@ -72,13 +76,19 @@ typedef struct {
     /* called each heartbeat interval while UP; may send; may be NULL */
     void       (*heartbeat)(ngx_media_peer_t *peer);
 
-    /* called before the bytes of a job are sent, e.g. to number it */
+    /* called before the bytes of a job are sent, e.g. to number it; may be
+       NULL */
     void       (*sent)(ngx_media_peer_t *peer, ngx_media_job_t *job);
+
+    /* A job that was sent is late: completes it, or leaves the connection to
+       be closed (NGX_ERROR).  NULL, for protocols whose replies come in
+       order: the connection is closed. */
+    ngx_int_t  (*late)(ngx_media_peer_t *peer, ngx_media_job_t *job);
 } ngx_media_peer_ops_t;
 
 
 typedef struct {
-    ngx_str_t                  name;    /* for the log: "redis 127.0.0.1:6379" */
+    ngx_str_t                  name;    /* "redis 127.0.0.1:6379" */
     ngx_addr_t                *addr;    /* numeric or unix; resolved at
                                            configuration time */
     ngx_msec_t                 connect_timeout;
@@ -109,14 +119,21 @@ struct ngx_media_peer_s {
 
     ngx_buf_t                  in;
     ngx_chain_t               *out;         /* being written */
+    ngx_chain_t              **out_last;
+    off_t                      queued;      /* bytes put to out in all */
+    off_t                      sent;        /* bytes that the kernel took */
     ngx_event_t                backoff;     /* cancelable */
     ngx_event_t                beat;        /* cancelable */
     ngx_event_t                job_timer;   /* the oldest job's deadline */
     ngx_uint_t                 failures;    /* in a row */
+    ngx_msec_t                 up_since;
     ngx_log_t                 *log;
-    ngx_pool_t                *pool;        /* the process's */
+    ngx_log_t                  connection_log;  /* names the peer */
+    ngx_pool_t                *pool;        /* the cycle's */
 
     unsigned                   proven:1;    /* a reply came since connect */
+    unsigned                   announced:1; /* logged as up in this series */
+    unsigned                   broken:1;    /* bytes of a job are lost */
     unsigned                   exiting:1;
 };
 
