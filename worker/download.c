@@ -250,7 +250,12 @@ download_type(attachment_t *a)
         return false;
     }
 
-    if (!media_mime_allowed(&conf.mime, a->category, type)) {
+    /* an image or video may be sent as a document */
+    if (!media_mime_allowed(&conf.mime, a->category, type)
+        && (a->category != MEDIA_CATEGORY_DOCUMENT
+            || !media_mime_allowed(&conf.mime, media_category_by_mime(type),
+                                   type)))
+    {
         fetch_reason(a, "type %.*s is not allowed for %s", (int) type.len,
                      type.data, media_category_name(a->category));
         return false;

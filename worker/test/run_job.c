@@ -1,0 +1,265 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * Runs pieces of the worker from the command line, without a broker, for the
+ * tests in t/: the environment configures it like media-worker.
+ *
+ *     run_job download [-r] ATTACHMENT_ID ...     -r: as a redelivered job
+ *     run_job profile JSON
+ *     run_job get KEY >FILE
+ *     run_job put KEY FILE TYPE
+ *     run_job thumbnail FILE TYPE OUT ...
+ *     run_job http URL TRUSTED HOST               guarded, redirects followed
+ *
+ * Prints one line of "name=value" pairs per job.
+ */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "media_worker.h"
+
+
+static int run_download(child_t *child, char **argv);
+static int run_profile(child_t *child, char **argv);
+static int run_get(child_t *child, char **argv);
+static int run_put(child_t *child, char **argv);
+static int run_thumbnail(child_t *child, char **argv);
+static int run_http(child_t *child, char **argv);
+static const char *run_result(job_result_t rc);
+static long run_status(const char *name);
+static int run_print(void *data, const char *s, size_t len);
+
+
+static const struct {
+    const char  *name;
+    int        (*run)(child_t *child, char **argv);
+} run_commands[] = {
+    { "download",  run_download  },
+    { "profile",   run_profile   },
+    { "get",       run_get       },
+    { "put",       run_put       },
+    { "thumbnail", run_thumbnail },
+    { "http",      run_http      },
+};
+
+
+int
+main(int argc, char **argv)
+{
+    size_t   i;
+    child_t  child;
+
+    if (argc > 1 && strcmp(argv[1], "--decoder") == 0) {
+        return decoder_main();
+    }
+
+    if (argc < 3 || conf_load() != 0 || log_open() != 0) {
+        return 2;
+    }
+
+    memset(&child, 0, sizeof(child_t));
+    child.queue = "test";
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    child.curl = curl_easy_init();
+
+    for (i = 0; i < sizeof(run_commands) / sizeof(run_commands[0]); i++) {
+        if (strcmp(argv[1], run_commands[i].name) == 0) {
+            return run_commands[i].run(&child, argv + 2);
+        }
+    }
+
+    return 2;
+}
+
+
+static int
+run_download(child_t *child, char **argv)
+{
+    int           n;
+    char          body[256];
+    job_t         job;
+    int64_t       start;
+    job_result_t  rc;
+
+    memset(&job, 0, sizeof(job_t));
+
+    for ( /* void */ ; *argv != NULL; argv++) {
+        if (strcmp(*argv, "-r") == 0) {
+            job.redelivered = true;
+            continue;
+        }
+
+        n = snprintf(body, sizeof(body), "{\"attachment_id\":\"%s\"}", *argv);
+        media_str_set(&job.body, body, n);
+
+        start = now_ms();
+        rc = download_job(child, &job);
+
+        printf("id=%s result=%s ms=%lld rss=%ld anon=%ld\n", *argv,
+               run_result(rc), (long long) (now_ms() - start),
+               run_status("VmRSS:"), run_status("RssAnon:"));
+        fflush(stdout);
+    }
+
+    return 0;
+}
+
+
+static int
+run_profile(child_t *child, char **argv)
+{
+    job_t  job;
+
+    memset(&job, 0, sizeof(job_t));
+    media_str_set(&job.body, *argv, strlen(*argv));
+    printf("result=%s\n", run_result(profile_job(child, &job)));
+
+    return 0;
+}
+
+
+static int
+run_get(child_t *child, char **argv)
+{
+    long  status;
+
+    return store_get(child, *argv, -1, 0, run_print, NULL, -1, &status) == 0
+           ? 0 : 1;
+}
+
+
+static int
+run_put(child_t *child, char **argv)
+{
+    int          fd;
+    long         status;
+    struct stat  st;
+
+    fd = open(argv[1], O_RDONLY);
+
+    if (fd == -1 || fstat(fd, &st) != 0) {
+        return 1;
+    }
+
+    return store_put(child, argv[0], fd, st.st_size, argv[2], NULL, &status)
+           == 0 ? 0 : 1;
+}
+
+
+static int
+run_thumbnail(child_t *child, char **argv)
+{
+    int      fd, out, rc;
+    char     error[256], bytes[65536];
+    image_t  image;
+    int64_t  start;
+    ssize_t  n;
+
+    (void) child;
+
+    for ( /* void */ ; argv[0] != NULL && argv[1] && argv[2]; argv += 3) {
+        fd = open(argv[0], O_RDONLY);
+        error[0] = '\0';
+        start = now_ms();
+        rc = image_thumbnail(fd, argv[1], conf.thumb_size, conf.thumb_quality,
+                             &image, error, sizeof(error));
+
+        printf("rc=%d width=%d height=%d size=%lld ms=%lld error=%s\n", rc,
+               image.width, image.height, (long long) image.thumb_size,
+               (long long) (now_ms() - start), error);
+        fflush(stdout);
+        close(fd);
+
+        if (rc != 0) {
+            continue;
+        }
+
+        out = open(argv[2], O_CREAT | O_TRUNC | O_WRONLY, 0644);
+        lseek(image.thumb_fd, 0, SEEK_SET);
+
+        while ((n = read(image.thumb_fd, bytes, sizeof(bytes))) > 0) {
+            (void) file_write(out, bytes, n);
+        }
+
+        close(out);
+        close(image.thumb_fd);
+    }
+
+    return 0;
+}
+
+
+static int
+run_http(child_t *child, char **argv)
+{
+    int             rc;
+    const char     *hosts[2];
+    http_answer_t   ans;
+    http_request_t  req;
+
+    memset(&req, 0, sizeof(http_request_t));
+    hosts[0] = argv[2];
+    hosts[1] = NULL;
+    req.method = "GET";
+    req.url = argv[0];
+    req.headers = curl_slist_append(NULL, "Authorization: Bearer credential");
+    req.body_fd = -1;
+    req.max_size = 1000000;
+    req.timeout = 5;
+    req.trusted = argv[1];
+    req.hosts = hosts;
+    req.follow = 1;
+    req.guarded = 1;
+
+    rc = http_perform(child->curl, &req, &ans);
+    curl_slist_free_all(req.headers);
+    printf("rc=%d status=%ld refused=%d length=%lld error=%s\n", rc,
+           ans.status, ans.refused, (long long) ans.length, ans.error);
+
+    return 0;
+}
+
+
+static const char *
+run_result(job_result_t rc)
+{
+    static const char *const  names[] = { "done", "retry", "again", "dead" };
+
+    return names[rc];
+}
+
+
+/* kB, of /proc/self/status */
+static long
+run_status(const char *name)
+{
+    long   value;
+    char   line[256];
+    FILE  *file;
+
+    value = 0;
+    file = fopen("/proc/self/status", "r");
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            value = strtol(line + strlen(name), NULL, 10);
+        }
+    }
+
+    if (file != NULL) {
+        fclose(file);
+    }
+
+    return value;
+}
+
+
+static int
+run_print(void *data, const char *s, size_t len)
+{
+    (void) data;
+    return fwrite(s, 1, len, stdout) == len ? 0 : -1;
+}
