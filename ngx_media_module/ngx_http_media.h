@@ -82,6 +82,32 @@ typedef enum {
 
 
 typedef struct {
+    ngx_http_request_t                 *request;
+    ngx_http_media_cache_status_e       status;
+    ngx_media_redis_job_t              *job;        /* NULL: not waiting */
+    ngx_msec_t                          deadline;
+    ngx_str_t                           object_key;
+    ngx_str_t                           key;        /* in Redis */
+    void                               *reply;      /* what entry views */
+    media_entry_t                       entry;      /* of a hit */
+    u_char                             *body;       /* of a hit */
+    ngx_media_redis_job_t              *tee;        /* NULL: no copy */
+    u_char                             *tee_pos;
+    u_char                             *tee_end;
+    unsigned                            head:1;     /* asked for the entry's
+                                                       head only */
+} ngx_http_media_cache_ctx_t;
+
+
+typedef struct {
+    time_t                              now;        /* of the signature */
+    char                                date[MEDIA_SIGV4_DATE_LEN];
+} ngx_http_media_s3_ctx_t;
+
+
+typedef struct {
+    ngx_http_media_cache_ctx_t         *cache;
+    ngx_http_media_s3_ctx_t            *s3;
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
 } ngx_http_media_ctx_t;
@@ -89,6 +115,57 @@ typedef struct {
 
 /* the context of a request, made if there is none; NULL: no memory */
 ngx_http_media_ctx_t *ngx_http_media_get_ctx(ngx_http_request_t *r);
+
+/* reads a secret of a few lines into the ngx_str_t at cmd->offset */
+char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* lookup */
+char *ngx_http_media_cache_set_redis(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_media_cache_set_ttl(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_media_cache_create_main(ngx_http_media_cache_main_conf_t *mcf);
+char *ngx_http_media_cache_init_main(ngx_conf_t *cf,
+    ngx_http_media_cache_main_conf_t *mcf);
+void ngx_http_media_cache_create_loc(ngx_http_media_cache_loc_conf_t *lcf);
+char *ngx_http_media_cache_merge_loc(ngx_conf_t *cf,
+    ngx_http_media_cache_loc_conf_t *prev,
+    ngx_http_media_cache_loc_conf_t *conf);
+ngx_int_t ngx_http_media_lookup_init(ngx_conf_t *cf);
+
+/* the connections of this process, NULL if there are none */
+ngx_media_redis_t *ngx_http_media_cache_redis(
+    ngx_http_media_cache_main_conf_t *mcf);
+
+/* content handler of a hit */
+ngx_int_t ngx_http_media_cached_handler(ngx_http_request_t *r);
+
+/* header and body filter */
+void ngx_http_media_tee_init(void);
+
+/* the signer */
+void ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf);
+char *ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
+    ngx_http_media_s3_loc_conf_t *prev, ngx_http_media_s3_loc_conf_t *conf);
+extern ngx_conf_enum_t  ngx_http_media_s3_styles[];
+
+/*
+ * The object key of a request, not checked.  Returns NGX_OK or NGX_ERROR; the
+ * key may be empty.
+ */
+ngx_int_t ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key);
+
+/* the signer's values: NGX_OK, NGX_DECLINED if there is none, NGX_ERROR */
+ngx_int_t ngx_http_media_s3_uri(ngx_http_request_t *r, ngx_str_t *uri);
+ngx_int_t ngx_http_media_s3_date(ngx_http_request_t *r, ngx_str_t *date);
+ngx_int_t ngx_http_media_s3_authorization(ngx_http_request_t *r,
+    ngx_str_t *value);
+ngx_int_t ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key);
+
+/* variables */
+extern ngx_str_t  ngx_http_media_cache_statuses[];
+ngx_int_t ngx_http_media_add_variables(ngx_conf_t *cf);
 
 
 extern ngx_module_t  ngx_http_media_module;

@@ -11,11 +11,16 @@
 #include "ngx_http_media.h"
 
 
+#define NGX_HTTP_MEDIA_SECRET_MAX  8192     /* bytes of a file */
+
+
 static void *ngx_http_media_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_media_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_media_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static ngx_int_t ngx_http_media_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_media_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_media_init_process(ngx_cycle_t *cycle);
@@ -23,6 +28,188 @@ static void ngx_http_media_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t  ngx_http_media_commands[] = {
+
+    { ngx_string("media_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.enable),
+      NULL },
+
+    { ngx_string("media_cache_buffers"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.buffers),
+      NULL },
+
+    { ngx_string("media_cache_bypass"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_set_predicate_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.bypass),
+      NULL },
+
+    { ngx_string("media_cache_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.key),
+      NULL },
+
+    { ngx_string("media_cache_max_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.max_size),
+      NULL },
+
+    { ngx_string("media_cache_ttl"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_media_cache_set_ttl,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("media_public_url"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.public_url),
+      NULL },
+
+    { ngx_string("media_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_cache_set_redis,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("media_redis_connect_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.connect_timeout),
+      NULL },
+
+    { ngx_string("media_redis_connections"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.connections),
+      NULL },
+
+    { ngx_string("media_redis_database"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.database),
+      NULL },
+
+    { ngx_string("media_redis_password"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.password),
+      NULL },
+
+    { ngx_string("media_redis_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_secret_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.password),
+      NULL },
+
+    { ngx_string("media_redis_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.timeout),
+      NULL },
+
+    { ngx_string("media_redis_user"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, cache.redis.user),
+      NULL },
+
+    { ngx_string("media_s3_access_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.access_key),
+      NULL },
+
+    { ngx_string("media_s3_access_key_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_secret_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.access_key),
+      NULL },
+
+    { ngx_string("media_s3_bucket"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.bucket),
+      NULL },
+
+    { ngx_string("media_s3_endpoint"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.endpoint),
+      NULL },
+
+    { ngx_string("media_s3_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.key),
+      NULL },
+
+    { ngx_string("media_s3_region"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.region),
+      NULL },
+
+    { ngx_string("media_s3_secret_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.secret_key),
+      NULL },
+
+    { ngx_string("media_s3_secret_key_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_secret_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.secret_key),
+      NULL },
+
+    { ngx_string("media_s3_session_token"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.session_token),
+      NULL },
+
+    { ngx_string("media_s3_session_token_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_secret_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.session_token),
+      NULL },
+
+    { ngx_string("media_s3_style"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.style),
+      &ngx_http_media_s3_styles },
 
     NGX_HTTP_MEDIA_WEBHOOK_COMMANDS
 
@@ -94,6 +281,7 @@ ngx_http_media_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    ngx_http_media_cache_create_main(&mcf->cache);
     ngx_http_media_webhook_create_main(&mcf->webhook);
 
     return mcf;
@@ -105,6 +293,11 @@ ngx_http_media_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     char                        *rv;
     ngx_http_media_main_conf_t  *mcf = conf;
+
+    rv = ngx_http_media_cache_init_main(cf, &mcf->cache);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
 
     rv = ngx_http_media_webhook_init_main(cf, &mcf->webhook);
     if (rv != NGX_CONF_OK) {
@@ -125,6 +318,8 @@ ngx_http_media_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    ngx_http_media_cache_create_loc(&lcf->cache);
+    ngx_http_media_s3_create_loc(&lcf->s3);
     ngx_http_media_webhook_create_loc(&lcf->webhook);
     ngx_http_media_store_create_loc(&lcf->store);
 
@@ -139,12 +334,120 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_media_loc_conf_t  *prev = parent;
     ngx_http_media_loc_conf_t  *conf = child;
 
+    rv = ngx_http_media_cache_merge_loc(cf, &prev->cache, &conf->cache);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_media_s3_merge_loc(cf, &prev->s3, &conf->s3);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
     rv = ngx_http_media_webhook_merge_loc(cf, &prev->webhook, &conf->webhook);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
 
     return ngx_http_media_store_merge_loc(cf, &prev->store, &conf->store);
+}
+
+
+/* a complex value at an offset whose unset state is NGX_CONF_UNSET_PTR */
+
+static char *
+ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_http_complex_value_t          **cv;
+    ngx_str_t                          *value;
+    ngx_http_compile_complex_value_t    ccv;
+
+    cv = (ngx_http_complex_value_t **) (p + cmd->offset);
+
+    if (*cv != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    *cv = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (*cv == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[1];
+    ccv.complex_value = *cv;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ssize_t           n;
+    ngx_fd_t          fd;
+    ngx_str_t        *value, *secret;
+
+    secret = (ngx_str_t *) (p + cmd->offset);
+
+    if (secret->data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    secret->data = ngx_pnalloc(cf->pool, NGX_HTTP_MEDIA_SECRET_MAX);
+    if (secret->data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    fd = ngx_open_file(value[1].data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    n = ngx_read_fd(fd, secret->data, NGX_HTTP_MEDIA_SECRET_MAX);
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
+                           ngx_close_file_n " \"%V\" failed", &value[1]);
+    }
+
+    while (n > 0
+           && (secret->data[n - 1] == LF || secret->data[n - 1] == CR))
+    {
+        n--;
+    }
+
+    if (n <= 0 || n == NGX_HTTP_MEDIA_SECRET_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is empty, too long or not readable",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    secret->len = n;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -165,6 +468,8 @@ ngx_http_media_postconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_media_init_process(ngx_cycle_t *cycle)
 {
+    ngx_http_media_main_conf_t  *mcf;
+
     /* the cache manager and loader call this as well */
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
@@ -172,10 +477,16 @@ ngx_http_media_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_cycle_get_module_main_conf(cycle, ngx_http_media_module)
-        == NULL)
-    {
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_media_module);
+
+    if (mcf == NULL) {
         return NGX_OK;
+    }
+
+    if (mcf->cache.redis.addr
+        && ngx_http_media_cache_redis(&mcf->cache) == NULL)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_media_webhook_init_process(cycle) != NGX_OK) {
@@ -189,15 +500,21 @@ ngx_http_media_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_media_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_media_main_conf_t  *mcf;
+
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
         return;
     }
 
-    if (ngx_http_cycle_get_module_main_conf(cycle, ngx_http_media_module)
-        == NULL)
-    {
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_media_module);
+
+    if (mcf == NULL) {
         return;
+    }
+
+    if (mcf->cache.pool) {
+        ngx_media_redis_destroy(mcf->cache.pool);
     }
 
     ngx_http_media_webhook_exit_process(cycle);

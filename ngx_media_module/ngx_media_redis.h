@@ -80,12 +80,13 @@ ngx_media_redis_job_t *ngx_media_redis_job_create(ngx_media_redis_t *redis,
 void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
 
 /*
- * Queues a command on the least loaded connection.  Returns NGX_OK, or
+ * Queues a command on the least loaded connection; timeout 0 takes the
+ * configured one.  Returns NGX_OK, or
  * NGX_BUSY if no connection is up or the queues are full (the job is then
  * still the caller's).  Never calls job->handler itself.
  */
 ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
-    ngx_media_redis_job_t *job);
+    ngx_media_redis_job_t *job, ngx_msec_t timeout);
 
 /* Frees what a handler was given. */
 void ngx_media_redis_free(void *object);

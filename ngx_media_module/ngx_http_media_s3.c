@@ -1,0 +1,544 @@
+
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * The signer of requests that stock proxy_pass sends to an S3 server.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "media_codec.h"
+#include "ngx_http_media.h"
+
+
+#define NGX_HTTP_MEDIA_S3_PATH            0
+#define NGX_HTTP_MEDIA_S3_VIRTUAL         1
+
+#define NGX_HTTP_MEDIA_S3_HEADERS         4
+
+/* of an Authorization value, beside the access key and the region */
+#define NGX_HTTP_MEDIA_S3_AUTHORIZATION   512
+
+
+static ngx_http_media_s3_ctx_t *ngx_http_media_s3_ctx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
+    ngx_http_media_s3_loc_conf_t *conf);
+static ngx_int_t ngx_http_media_s3_cred(ngx_conf_t *cf,
+    ngx_http_media_s3_loc_conf_t *conf);
+static ngx_int_t ngx_http_media_s3_decode(ngx_http_request_t *r,
+    ngx_str_t *url);
+static ngx_int_t ngx_http_media_s3_public_path(ngx_http_request_t *r,
+    ngx_str_t *public, ngx_str_t *url);
+
+
+ngx_conf_enum_t  ngx_http_media_s3_styles[] = {
+    { ngx_string("path"), NGX_HTTP_MEDIA_S3_PATH },
+    { ngx_string("virtual"), NGX_HTTP_MEDIA_S3_VIRTUAL },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_int_t
+ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    size_t                      len;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (lcf->s3.key) {
+        return ngx_http_complex_value(r, lcf->s3.key, key);
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    len = 0;
+
+#if (NGX_PCRE)
+    if (clcf->regex == NULL)
+#endif
+    {
+        if (!clcf->named
+            && r->uri.len >= clcf->name.len
+            && ngx_strncmp(r->uri.data, clcf->name.data, clcf->name.len) == 0)
+        {
+            len = clcf->name.len;
+        }
+    }
+
+    if (len < r->uri.len && r->uri.data[len] == '/') {
+        len++;
+    }
+
+    key->data = r->uri.data + len;
+    key->len = r->uri.len - len;
+
+    return NGX_OK;
+}
+
+
+/* $media_s3_uri; NGX_DECLINED if there is nothing that may be asked for */
+
+ngx_int_t
+ngx_http_media_s3_uri(ngx_http_request_t *r, ngx_str_t *uri)
+{
+    u_char                     *p;
+    ssize_t                     n;
+    ngx_str_t                   key;
+    media_str_t                 name;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (lcf->s3.cred == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "s3 endpoint, bucket or key is not configured");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_media_s3_key(r, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    media_str_set(&name, (char *) key.data, key.len);
+
+    if (media_key_check(name) != MEDIA_OK) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("//") - 1 + lcf->s3.bucket.len
+                             + 3 * key.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    uri->data = p;
+    *p++ = '/';
+
+    if (lcf->s3.style == NGX_HTTP_MEDIA_S3_PATH) {
+        p = ngx_cpymem(p, lcf->s3.bucket.data, lcf->s3.bucket.len);
+        *p++ = '/';
+    }
+
+    n = media_uri_encode((char *) p, 3 * key.len, (char *) key.data, key.len,
+                         1);
+    if (n < 0) {
+        return NGX_ERROR;
+    }
+
+    uri->len = p + n - uri->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_media_s3_ctx_t *
+ngx_http_media_s3_ctx(ngx_http_request_t *r)
+{
+    ngx_http_media_ctx_t  *ctx;
+
+    ctx = ngx_http_media_get_ctx(r);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    if (ctx->s3 == NULL) {
+        ctx->s3 = ngx_palloc(r->pool, sizeof(ngx_http_media_s3_ctx_t));
+        if (ctx->s3 == NULL) {
+            return NULL;
+        }
+
+        /* all headers of a request are to carry the same date */
+
+        ctx->s3->now = ngx_time();
+        media_sigv4_date(ctx->s3->date, ctx->s3->now);
+    }
+
+    return ctx->s3;
+}
+
+
+ngx_int_t
+ngx_http_media_s3_date(ngx_http_request_t *r, ngx_str_t *date)
+{
+    ngx_http_media_s3_ctx_t  *sctx;
+
+    sctx = ngx_http_media_s3_ctx(r);
+    if (sctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    date->data = (u_char *) sctx->date;
+    date->len = MEDIA_SIGV4_DATE_LEN;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_media_s3_authorization(ngx_http_request_t *r, ngx_str_t *value)
+{
+    size_t                      size;
+    ssize_t                     n;
+    ngx_int_t                   rc;
+    ngx_str_t                   uri, *method;
+    media_sigv4_header_t        headers[NGX_HTTP_MEDIA_S3_HEADERS], *h;
+    media_sigv4_request_t       req;
+    ngx_http_media_s3_ctx_t    *sctx;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    rc = ngx_http_media_s3_uri(r, &uri);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    sctx = ngx_http_media_s3_ctx(r);
+    if (sctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    ngx_memzero(&req, sizeof(media_sigv4_request_t));
+
+    /* proxy_cache makes a GET of a HEAD */
+
+    method = (r->upstream && r->upstream->method.len) ? &r->upstream->method
+                                                      : &r->method_name;
+
+    media_str_set(&req.method, (char *) method->data, method->len);
+    media_str_set(&req.path, (char *) uri.data, uri.len);
+    media_str_set(&req.query, "", 0);
+    media_str_set(&req.payload_hash, MEDIA_SIGV4_UNSIGNED,
+                  sizeof(MEDIA_SIGV4_UNSIGNED) - 1);
+
+    h = headers;
+
+    media_str_set(&h->name, "host", 4);
+    media_str_set(&h->value, (char *) lcf->s3.host.data, lcf->s3.host.len);
+    h++;
+
+    media_str_set(&h->name, "x-amz-content-sha256", 20);
+    h->value = req.payload_hash;
+    h++;
+
+    media_str_set(&h->name, "x-amz-date", 10);
+    media_str_set(&h->value, sctx->date, MEDIA_SIGV4_DATE_LEN);
+    h++;
+
+    if (lcf->s3.session_token.len) {
+        media_str_set(&h->name, "x-amz-security-token", 20);
+        h->value = lcf->s3.cred->session_token;
+        h++;
+    }
+
+    req.headers = headers;
+    req.nheaders = h - headers;
+
+    size = NGX_HTTP_MEDIA_S3_AUTHORIZATION + lcf->s3.access_key.len
+           + lcf->s3.region.len;
+
+    value->data = ngx_pnalloc(r->pool, size);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    n = media_sigv4_sign(lcf->s3.cred, &req, sctx->now, (char *) value->data,
+                         size);
+    if (n < 0) {
+        ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                      "s3 request could not be signed");
+        return NGX_ERROR;
+    }
+
+    value->len = n;
+
+    return NGX_OK;
+}
+
+
+/* $media_url_key: the key in a URL of our own, NGX_DECLINED for any other */
+
+ngx_int_t
+ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    ssize_t                     n;
+    ngx_str_t                   url;
+    media_str_t                 name, endpoint, bucket;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    if (ngx_http_arg(r, (u_char *) "url", 3, &url) != NGX_OK
+        || url.len == 0
+        || url.len > 4 * MEDIA_KEY_MAX)
+    {
+        return NGX_DECLINED;
+    }
+
+    n = ngx_http_media_s3_decode(r, &url);
+    if (n != NGX_OK) {
+        return n;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    key->data = ngx_pnalloc(r->pool, url.len + 1);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_media_s3_public_path(r, &lcf->s3.public_url, &url)
+        == NGX_OK)
+    {
+        n = media_uri_decode((char *) key->data, (char *) url.data, url.len);
+
+        media_str_set(&name, (char *) key->data, n < 0 ? 0 : n);
+
+        if (media_key_check(name) != MEDIA_OK
+            || ngx_strlchr(url.data, url.data + url.len, '?')
+            || ngx_strlchr(url.data, url.data + url.len, '#')
+            || ngx_strlchr(key->data, key->data + n, '%'))
+        {
+            return NGX_DECLINED;
+        }
+
+    } else {
+        media_str_set(&name, (char *) url.data, url.len);
+        media_str_set(&endpoint, (char *) lcf->s3.endpoint.data,
+                      lcf->s3.endpoint.len);
+        media_str_set(&bucket, (char *) lcf->s3.bucket.data,
+                      lcf->s3.bucket.len);
+
+        if (endpoint.len == 0 || bucket.len == 0) {
+            return NGX_DECLINED;
+        }
+
+        n = media_key_from_url((char *) key->data, url.len + 1, name,
+                               endpoint, bucket);
+        if (n <= 0) {
+            return NGX_DECLINED;
+        }
+    }
+
+    key->len = n;
+
+    return NGX_OK;
+}
+
+
+/* an argument is percent-encoded once more, unless it is plainly not */
+
+static ngx_int_t
+ngx_http_media_s3_decode(ngx_http_request_t *r, ngx_str_t *url)
+{
+    u_char   *p;
+    ssize_t   n;
+
+    if (url->data[0] == '/'
+        || ngx_strlcasestrn(url->data, url->data + url->len,
+                            (u_char *) "://", 3 - 1))
+    {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, url->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    n = media_uri_decode((char *) p, (char *) url->data, url->len);
+    if (n <= 0) {
+        return NGX_DECLINED;
+    }
+
+    url->data = p;
+    url->len = n;
+
+    return NGX_OK;
+}
+
+
+/* leaves of url what follows the public URL: the encoded key */
+
+static ngx_int_t
+ngx_http_media_s3_public_path(ngx_http_request_t *r, ngx_str_t *public,
+    ngx_str_t *url)
+{
+    u_char     *p, *last;
+    ngx_str_t  *host;
+
+    p = url->data;
+    last = p + url->len;
+
+    if (public->data[0] == '/' && *p != '/') {
+
+        /* a path: the host must be the one the client asked */
+
+        if (r->headers_in.host == NULL) {
+            return NGX_DECLINED;
+        }
+
+        host = &r->headers_in.host->value;
+
+        if (last - p > 8 && ngx_strncasecmp(p, (u_char *) "https://", 8) == 0)
+        {
+            p += 8;
+
+        } else if (last - p > 7
+                   && ngx_strncasecmp(p, (u_char *) "http://", 7) == 0)
+        {
+            p += 7;
+
+        } else {
+            return NGX_DECLINED;
+        }
+
+        if ((size_t) (last - p) <= host->len
+            || ngx_strncasecmp(p, host->data, host->len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        p += host->len;
+    }
+
+    if ((size_t) (last - p) <= public->len
+        || ngx_strncmp(p, public->data, public->len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    url->data = p + public->len;
+    url->len = last - url->data;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf)
+{
+    lcf->style = NGX_CONF_UNSET_UINT;
+    lcf->key = NGX_CONF_UNSET_PTR;
+}
+
+
+char *
+ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
+    ngx_http_media_s3_loc_conf_t *prev, ngx_http_media_s3_loc_conf_t *conf)
+{
+    ngx_conf_merge_str_value(conf->endpoint, prev->endpoint, "");
+    ngx_conf_merge_str_value(conf->bucket, prev->bucket, "");
+    ngx_conf_merge_str_value(conf->region, prev->region, "us-east-1");
+    ngx_conf_merge_str_value(conf->access_key, prev->access_key, "");
+    ngx_conf_merge_str_value(conf->secret_key, prev->secret_key, "");
+    ngx_conf_merge_str_value(conf->session_token, prev->session_token, "");
+    ngx_conf_merge_str_value(conf->public_url, prev->public_url, "/media/");
+    ngx_conf_merge_uint_value(conf->style, prev->style,
+                              NGX_HTTP_MEDIA_S3_PATH);
+    ngx_conf_merge_ptr_value(conf->key, prev->key, NULL);
+
+    if (conf->public_url.len == 0
+        || conf->public_url.data[conf->public_url.len - 1] != '/')
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"media_public_url\" must end with a slash");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->endpoint.len == 0
+        || conf->bucket.len == 0
+        || conf->access_key.len == 0
+        || conf->secret_key.len == 0)
+    {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_media_s3_host(cf, conf) != NGX_OK
+        || ngx_http_media_s3_cred(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_s3_host(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf)
+{
+    u_char     *p;
+    ngx_str_t   host;
+
+    host = conf->endpoint;
+
+    if (ngx_strncmp(host.data, "https://", 8) == 0) {
+        host.data += 8;
+        host.len -= 8;
+
+    } else if (ngx_strncmp(host.data, "http://", 7) == 0) {
+        host.data += 7;
+        host.len -= 7;
+
+    } else {
+        host.len = 0;
+    }
+
+    if (host.len && host.data[host.len - 1] == '/') {
+        host.len--;
+        conf->endpoint.len--;
+    }
+
+    if (host.len == 0
+        || strcspn((char *) host.data, "/?#@ ") < host.len)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid s3 endpoint \"%V\"", &conf->endpoint);
+        return NGX_ERROR;
+    }
+
+    if (conf->style == NGX_HTTP_MEDIA_S3_PATH) {
+        conf->host = host;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(cf->pool, conf->bucket.len + 1 + host.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->host.data = p;
+    conf->host.len = ngx_sprintf(p, "%V.%V", &conf->bucket, &host) - p;
+
+    return NGX_OK;
+}
+
+
+/* the signing key of the day is kept with the credentials of a location */
+
+static ngx_int_t
+ngx_http_media_s3_cred(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf)
+{
+    media_sigv4_cred_t  *cred;
+
+    cred = ngx_pcalloc(cf->pool, sizeof(media_sigv4_cred_t));
+    if (cred == NULL) {
+        return NGX_ERROR;
+    }
+
+    media_str_set(&cred->access_key, (char *) conf->access_key.data,
+                  conf->access_key.len);
+    media_str_set(&cred->secret_key, (char *) conf->secret_key.data,
+                  conf->secret_key.len);
+    media_str_set(&cred->session_token, (char *) conf->session_token.data,
+                  conf->session_token.len);
+    media_str_set(&cred->region, (char *) conf->region.data,
+                  conf->region.len);
+
+    conf->cred = cred;
+
+    return NGX_OK;
+}

@@ -1,0 +1,513 @@
+
+/*
+ * Copyright (C) ngx_media contributors
+ */
+
+
+#include "ngx_media_redis.h"
+
+#include <hiredis/hiredis.h>
+
+
+#define NGX_MEDIA_REDIS_JOBS         1024   /* unanswered, of a connection */
+#define NGX_MEDIA_REDIS_INPUT        65536  /* bytes of one read */
+#define NGX_MEDIA_REDIS_BACKOFF_MIN  100    /* ms */
+#define NGX_MEDIA_REDIS_BACKOFF_MAX  5000
+#define NGX_MEDIA_REDIS_NAME         "ngx_media"
+
+
+typedef struct {
+    redisReader                 *reader;
+    ngx_media_redis_t           *redis;
+    ngx_media_peer_t            *peer;
+    ngx_uint_t                   greetings;     /* replies to wait for */
+} ngx_media_redis_connection_t;
+
+
+struct ngx_media_redis_s {
+    ngx_media_redis_conf_t        *conf;
+    ngx_media_redis_connection_t  *connections;
+    ngx_media_peer_conf_t          peer;
+    size_t                         bytes;       /* of all jobs */
+    ngx_log_t                     *log;
+};
+
+
+static ngx_int_t ngx_media_redis_greet(ngx_media_peer_t *peer);
+static ngx_int_t ngx_media_redis_greet_send(
+    ngx_media_redis_connection_t *rc, ngx_str_t *argv, ngx_uint_t argc);
+static ssize_t ngx_media_redis_input(ngx_media_peer_t *peer, u_char *p,
+    size_t len);
+static ngx_int_t ngx_media_redis_reply(ngx_media_redis_connection_t *rc,
+    redisReply *object);
+static ngx_int_t ngx_media_redis_greeted(ngx_media_redis_connection_t *rc,
+    redisReply *object);
+static void ngx_media_redis_closed(ngx_media_peer_t *peer);
+static void ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc,
+    void *data);
+static size_t ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc);
+static u_char *ngx_media_redis_format(u_char *p, ngx_str_t *argv,
+    ngx_uint_t argc);
+
+
+static ngx_media_peer_ops_t  ngx_media_redis_ops = {
+    ngx_media_redis_greet,
+    ngx_media_redis_input,
+    ngx_media_redis_closed,
+    NULL,                       /* heartbeat */
+    NULL,                       /* sent */
+    NULL                        /* late */
+};
+
+
+ngx_media_redis_t *
+ngx_media_redis_create(ngx_media_redis_conf_t *conf, ngx_cycle_t *cycle)
+{
+    ngx_uint_t                     i;
+    ngx_media_redis_t             *redis;
+    ngx_media_redis_connection_t  *rc;
+
+    redis = ngx_pcalloc(cycle->pool, sizeof(ngx_media_redis_t));
+    if (redis == NULL) {
+        return NULL;
+    }
+
+    redis->conf = conf;
+    redis->log = cycle->log;
+
+    redis->peer.name = conf->name;
+    redis->peer.addr = conf->addr;
+    redis->peer.connect_timeout = conf->connect_timeout;
+    redis->peer.timeout = conf->timeout;
+    redis->peer.backoff_min = NGX_MEDIA_REDIS_BACKOFF_MIN;
+    redis->peer.backoff_max = NGX_MEDIA_REDIS_BACKOFF_MAX;
+    redis->peer.max_jobs = NGX_MEDIA_REDIS_JOBS;
+    redis->peer.max_bytes = conf->max_bytes;
+    redis->peer.max_input = NGX_MEDIA_REDIS_INPUT;
+
+    redis->connections = ngx_pcalloc(cycle->pool, conf->connections
+                                    * sizeof(ngx_media_redis_connection_t));
+    if (redis->connections == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < conf->connections; i++) {
+        rc = &redis->connections[i];
+        rc->redis = redis;
+
+        rc->peer = ngx_media_peer_create(&redis->peer, &ngx_media_redis_ops,
+                                         rc, cycle);
+        if (rc->peer == NULL) {
+            return NULL;
+        }
+
+        ngx_media_peer_connect(rc->peer);
+    }
+
+    return redis;
+}
+
+
+void
+ngx_media_redis_destroy(ngx_media_redis_t *redis)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < redis->conf->connections; i++) {
+        ngx_media_peer_destroy(redis->connections[i].peer);
+    }
+}
+
+
+static ngx_int_t
+ngx_media_redis_greet(ngx_media_peer_t *peer)
+{
+    ngx_str_t                      argv[3];
+    ngx_uint_t                     n;
+    u_char                         number[NGX_INT_T_LEN];
+    ngx_media_redis_conf_t        *conf;
+    ngx_media_redis_connection_t  *rc;
+
+    rc = peer->data;
+    conf = rc->redis->conf;
+
+    rc->greetings = 0;
+
+    rc->reader = redisReaderCreate();
+    if (rc->reader == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (conf->password.len) {
+        n = 0;
+        ngx_str_set(&argv[n], "AUTH");
+        n++;
+
+        if (conf->user.len) {
+            argv[n++] = conf->user;
+        }
+
+        argv[n++] = conf->password;
+
+        if (ngx_media_redis_greet_send(rc, argv, n) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (conf->database) {
+        ngx_str_set(&argv[0], "SELECT");
+        argv[1].data = number;
+        argv[1].len = ngx_sprintf(number, "%ui", conf->database) - number;
+
+        if (ngx_media_redis_greet_send(rc, argv, 2) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_str_set(&argv[0], "CLIENT");
+    ngx_str_set(&argv[1], "SETNAME");
+    ngx_str_set(&argv[2], NGX_MEDIA_REDIS_NAME);
+
+    return ngx_media_redis_greet_send(rc, argv, 3);
+}
+
+
+static ngx_int_t
+ngx_media_redis_greet_send(ngx_media_redis_connection_t *rc, ngx_str_t *argv,
+    ngx_uint_t argc)
+{
+    size_t     size;
+    u_char    *p;
+    ngx_int_t  rv;
+
+    size = ngx_media_redis_size(argv, argc);
+
+    p = ngx_alloc(size, rc->redis->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = ngx_media_redis_format(p, argv, argc) - p;
+
+    rc->greetings++;
+    rv = ngx_media_peer_send(rc->peer, p, size);
+
+    ngx_explicit_memzero(p, size);
+    ngx_free(p);
+
+    return rv;
+}
+
+
+static ssize_t
+ngx_media_redis_input(ngx_media_peer_t *peer, u_char *p, size_t len)
+{
+    char                           ch;
+    void                          *object;
+    redisReader                   *reader;
+    ngx_media_redis_connection_t  *rc;
+
+    rc = peer->data;
+    reader = rc->reader;
+
+    if (redisReaderFeed(reader, (char *) p, len) != REDIS_OK) {
+        peer->reason = "no memory for a reply";
+        return NGX_ERROR;
+    }
+
+    while (reader->len > reader->pos) {
+
+        /* the types of RESP2 without arrays, which are never asked for */
+
+        ch = reader->buf[reader->pos];
+
+        if (reader->ridx == -1
+            && ch != '+' && ch != '-' && ch != ':' && ch != '$')
+        {
+            peer->reason = "sent an invalid reply";
+            return NGX_ERROR;
+        }
+
+        if (redisReaderGetReply(reader, &object) != REDIS_OK) {
+            peer->reason = "sent an invalid reply";
+            return NGX_ERROR;
+        }
+
+        if (object == NULL) {
+            break;
+        }
+
+        if (ngx_media_redis_reply(rc, object) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (rc->reader != reader) {
+            return len;     /* a handler led to the connection's end */
+        }
+    }
+
+    if (reader->len - reader->pos > rc->redis->conf->max_reply) {
+        peer->reason = "sent too large a reply";
+        return NGX_ERROR;
+    }
+
+    return len;
+}
+
+
+static ngx_int_t
+ngx_media_redis_reply(ngx_media_redis_connection_t *rc, redisReply *object)
+{
+    ngx_queue_t              *q;
+    ngx_media_peer_t         *peer;
+    ngx_media_redis_reply_t   reply;
+
+    peer = rc->peer;
+
+    if (rc->greetings) {
+        return ngx_media_redis_greeted(rc, object);
+    }
+
+    if (ngx_queue_empty(&peer->inflight)) {
+        freeReplyObject(object);
+        peer->reason = "sent a reply to no command";
+        return NGX_ERROR;
+    }
+
+    reply.type = object->type;
+    reply.str.data = (u_char *) object->str;
+    reply.str.len = object->str ? (size_t) object->len : 0;
+    reply.object = object;
+
+    q = ngx_queue_head(&peer->inflight);
+
+    ngx_media_peer_complete(peer, ngx_queue_data(q, ngx_media_job_t, queue),
+                            NGX_OK, &reply);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_media_redis_greeted(ngx_media_redis_connection_t *rc, redisReply *object)
+{
+    ngx_int_t          rv;
+    ngx_media_peer_t  *peer;
+
+    peer = rc->peer;
+    rv = NGX_OK;
+
+    if (object->type == REDIS_REPLY_ERROR) {
+
+        /* the name is a courtesy that an ACL may refuse; the rest is not */
+
+        if (rc->greetings > 1
+            || ngx_strncmp(object->str, "NOPERM", sizeof("NOPERM") - 1) != 0)
+        {
+            rv = NGX_ERROR;
+            peer->reason = "refused the greeting";
+
+            if (ngx_strncmp(object->str, "LOADING", sizeof("LOADING") - 1)
+                == 0)
+            {
+                peer->reason = "is loading its data";
+
+            } else if (ngx_strstr(object->str, "AUTH")
+                       || ngx_strstr(object->str, "WRONGPASS"))
+            {
+                peer->reason = "refused the password";
+            }
+        }
+
+    } else if (object->type != REDIS_REPLY_STATUS) {
+        rv = NGX_ERROR;
+        peer->reason = "sent an invalid reply";
+    }
+
+    freeReplyObject(object);
+
+    if (rv == NGX_OK && --rc->greetings == 0) {
+        ngx_media_peer_up(peer);
+    }
+
+    return rv;
+}
+
+
+static void
+ngx_media_redis_closed(ngx_media_peer_t *peer)
+{
+    ngx_media_redis_connection_t  *rc;
+
+    rc = peer->data;
+
+    if (rc->reader) {
+        redisReaderFree(rc->reader);
+        rc->reader = NULL;
+    }
+}
+
+
+ngx_media_redis_job_t *
+ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
+    ngx_uint_t argc)
+{
+    size_t                  size;
+    u_char                 *p;
+    ngx_media_redis_job_t  *job;
+
+    size = sizeof(ngx_media_redis_job_t) + ngx_media_redis_size(argv, argc);
+
+    if (size > redis->conf->max_bytes
+        || redis->bytes > redis->conf->max_bytes - size)
+    {
+        return NULL;
+    }
+
+    job = ngx_alloc(size, redis->log);
+    if (job == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(job, sizeof(ngx_media_redis_job_t));
+
+    p = (u_char *) job + sizeof(ngx_media_redis_job_t);
+
+    job->redis = redis;
+    job->allocated = size;
+    job->buf.start = job->buf.pos = p;
+    job->buf.end = job->buf.last = ngx_media_redis_format(p, argv, argc);
+    job->buf.temporary = 1;
+    job->out.buf = &job->buf;
+    job->job.out = &job->out;
+    job->job.size = job->buf.last - job->buf.pos;
+    job->job.handler = ngx_media_redis_done;
+    job->job.data = job;
+
+    redis->bytes += size;
+
+    return job;
+}
+
+
+void
+ngx_media_redis_job_free(ngx_media_redis_job_t *job)
+{
+    job->redis->bytes -= job->allocated;
+
+    ngx_free(job);
+}
+
+
+ngx_int_t
+ngx_media_redis_submit(ngx_media_redis_t *redis, ngx_media_redis_job_t *job,
+    ngx_msec_t timeout)
+{
+    ngx_uint_t         i;
+    ngx_media_peer_t  *peer, *best;
+
+    best = NULL;
+
+    for (i = 0; i < redis->conf->connections; i++) {
+        peer = redis->connections[i].peer;
+
+        if (peer->state != NGX_MEDIA_PEER_UP) {
+            ngx_media_peer_connect(peer);
+            continue;
+        }
+
+        if (best == NULL || peer->bytes < best->bytes) {
+            best = peer;
+        }
+    }
+
+    if (best == NULL) {
+        return NGX_BUSY;
+    }
+
+    return ngx_media_peer_submit(best, &job->job, timeout);
+}
+
+
+static void
+ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc, void *data)
+{
+    size_t                    len;
+    ngx_media_redis_job_t    *rj;
+    ngx_media_redis_reply_t  *reply;
+
+    rj = job->data;
+    reply = (rc == NGX_OK) ? data : NULL;
+
+    if (reply && reply->type == REDIS_REPLY_ERROR) {
+
+        /* the code only: what follows may repeat the command */
+
+        len = strcspn((char *) reply->str.data, " ");
+
+        ngx_log_error(NGX_LOG_INFO, rj->redis->log, 0,
+                      "%V: command failed with \"%*s\"",
+                      &rj->redis->conf->name, len, reply->str.data);
+    }
+
+    if (rj->handler) {
+        rj->handler(rj, reply);
+
+    } else if (reply) {
+        ngx_media_redis_free(reply->object);
+    }
+
+    ngx_media_redis_job_free(rj);
+}
+
+
+void
+ngx_media_redis_free(void *object)
+{
+    freeReplyObject(object);
+}
+
+
+/* an upper bound of what ngx_media_redis_format() writes */
+
+static size_t
+ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc)
+{
+    size_t      size;
+    ngx_uint_t  i;
+
+    size = sizeof("*" CRLF) - 1 + NGX_INT_T_LEN;
+
+    for (i = 0; i < argc; i++) {
+        size += sizeof("$" CRLF CRLF) - 1 + NGX_SIZE_T_LEN + argv[i].len;
+    }
+
+    return size;
+}
+
+
+static u_char *
+ngx_media_redis_format(u_char *p, ngx_str_t *argv, ngx_uint_t argc)
+{
+    ngx_uint_t  i;
+
+    p = ngx_sprintf(p, "*%ui" CRLF, argc);
+
+    for (i = 0; i < argc; i++) {
+        p = ngx_sprintf(p, "$%uz" CRLF, argv[i].len);
+
+        if (argv[i].data) {
+            ngx_memcpy(p, argv[i].data, argv[i].len);
+
+        } else {
+            argv[i].data = p;
+        }
+
+        p += argv[i].len;
+
+        *p++ = CR;
+        *p++ = LF;
+    }
+
+    return p;
+}
