@@ -107,16 +107,18 @@ image_ask(int in, int out, const decoder_request_t *req,
         image_stop();
     }
 
-    if (image_decoder.pid == 0 && image_start() != 0) {
+    if (image_decoder.pid != 0 && image_send(in, out, req) != 0) {
+        log_msg(LOG_WARN, "decoder was gone", NULL);
+        image_stop();
+    }
+
+    if (image_decoder.jobs == 0
+        && (image_start() != 0 || image_send(in, out, req) != 0))
+    {
         return -1;
     }
 
     image_decoder.jobs++;
-
-    if (image_send(in, out, req) != 0) {
-        image_stop();
-        return -1;
-    }
 
     pfd.fd = image_decoder.fd;
     pfd.events = POLLIN;
@@ -255,4 +257,5 @@ image_stop(void)
     }
 
     image_decoder.pid = 0;
+    image_decoder.jobs = 0;
 }
