@@ -321,7 +321,6 @@ ngx_http_media_create_loc_conf(ngx_conf_t *cf)
     ngx_http_media_cache_create_loc(&lcf->cache);
     ngx_http_media_s3_create_loc(&lcf->s3);
     ngx_http_media_webhook_create_loc(&lcf->webhook);
-    ngx_http_media_store_create_loc(&lcf->store);
 
     return lcf;
 }
@@ -454,6 +453,10 @@ ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static ngx_int_t
 ngx_http_media_preconfiguration(ngx_conf_t *cf)
 {
+    if (ngx_http_media_add_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_media_webhook_add_variables(cf);
 }
 
@@ -461,6 +464,12 @@ ngx_http_media_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_media_postconfiguration(ngx_conf_t *cf)
 {
+    ngx_http_media_tee_init();
+
+    if (ngx_http_media_lookup_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_media_webhook_init(cf);
 }
 

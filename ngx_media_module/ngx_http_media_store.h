@@ -267,7 +267,7 @@ char *ngx_http_media_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 char *ngx_http_media_store_init_main(ngx_conf_t *cf,
     ngx_http_media_store_main_conf_t *mcf);
-void ngx_http_media_store_create_loc(ngx_http_media_store_loc_conf_t *conf);
+/* the structures come zeroed: no create */
 char *ngx_http_media_store_merge_loc(ngx_conf_t *cf,
     ngx_http_media_store_loc_conf_t *prev,
     ngx_http_media_store_loc_conf_t *conf);
@@ -329,6 +329,7 @@ ssize_t ngx_http_media_store_name_decode(u_char *dst, const char *name,
 ngx_int_t ngx_http_media_store_root_path(ngx_http_media_store_job_t *job,
     const char *name, ngx_str_t *path);
 ngx_int_t ngx_http_media_store_sync_dir(const char *path);
+ngx_int_t ngx_http_media_store_sync_parent(u_char *path);
 
 /*
  * Moves the finished temporary file to its place; exclusive: only if nothing
@@ -393,6 +394,16 @@ ngx_int_t ngx_http_media_store_get(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_put(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_delete(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_delete_many(ngx_http_media_store_job_t *job);
+
+/* the headers that an object keeps, to job->lines; NGX_OK or job->error */
+ngx_int_t ngx_http_media_store_keep_headers(ngx_http_media_store_job_t *job,
+    ngx_http_request_t *r);
+
+/* the source of a copy; NGX_OK or job->error */
+ngx_int_t ngx_http_media_store_copy_source(ngx_http_media_store_job_t *job,
+    ngx_http_request_t *r);
+/* in a thread: opens it and checks its conditions; sets job->error */
+void ngx_http_media_store_copy_open(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_service(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_bucket(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_list(ngx_http_media_store_job_t *job);
