@@ -49,6 +49,7 @@ static const struct {
 int
 main(int argc, char **argv)
 {
+    int      rc;
     size_t   i;
     child_t  child;
 
@@ -65,13 +66,21 @@ main(int argc, char **argv)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     child.curl = curl_easy_init();
 
+    rc = 2;
+
     for (i = 0; i < sizeof(run_commands) / sizeof(run_commands[0]); i++) {
         if (strcmp(argv[1], run_commands[i].name) == 0) {
-            return run_commands[i].run(&child, argv + 2);
+            rc = run_commands[i].run(&child, argv + 2);
         }
     }
 
-    return 2;
+    redis_close(&child);
+    PQfinish(child.db);
+    curl_easy_cleanup(child.curl);
+    curl_global_cleanup();
+    fflush(stdout);
+
+    return rc;
 }
 
 
