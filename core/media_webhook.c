@@ -579,7 +579,8 @@ media_webhook_detect(const media_node_t *node)
         || (media_tree_object(node, "key")
             && (media_tree_get(node, "message")
                 || media_tree_get(node, "messageType")))
-        || media_webhook_is_message(node))
+        || media_webhook_is_message(node)
+        || media_webhook_is_message(media_tree_object(node, "message")))
     {
         return MEDIA_PROVIDER_EVOLUTION;
     }

@@ -7,7 +7,11 @@
  * sender.
  */
 
+#include "media_codec.h"
 #include "media_webhook_int.h"
+
+
+#define MEDIA_CLOUDAPI_SHA256_LEN  32
 
 
 static int media_cloudapi_message(media_webhook_t *wh,
@@ -23,6 +27,8 @@ static void media_cloudapi_content(media_webhook_t *wh,
 static media_str_t media_cloudapi_type(const media_node_t *node);
 static void media_cloudapi_media(media_webhook_t *wh,
     const media_node_t *content, media_str_t type);
+static media_str_t media_cloudapi_sha256(media_webhook_t *wh,
+    const media_node_t *content);
 static void media_cloudapi_text(media_webhook_t *wh,
     const media_node_t *content, media_str_t type);
 static void media_cloudapi_location(media_webhook_t *wh,
@@ -347,8 +353,7 @@ media_cloudapi_media(media_webhook_t *wh, const media_node_t *content,
     media->mimetype = media_tree_either(content, "mime_type", "mimetype");
     media->file_name = media_tree_string(content, "filename");
     media->caption = media_tree_string(content, "caption");
-    media->sha256 = media_tree_bytes(&wh->scratch, content, "sha256",
-                                     &wh->failed_memory);
+    media->sha256 = media_cloudapi_sha256(wh, content);
     media->url = media_tree_either(content, "url", "link");
     media->id = media_tree_text(content, "id");
     media->file_length = media_tree_integer(content, "file_size");
@@ -366,6 +371,33 @@ media_cloudapi_media(media_webhook_t *wh, const media_node_t *content,
     if (media->ptt) {
         media_str_set(&media->key_type, "ptt", 3);
     }
+}
+
+
+/* base64 in webhooks, hexadecimal elsewhere in this API */
+static media_str_t
+media_cloudapi_sha256(media_webhook_t *wh, const media_node_t *content)
+{
+    char         *p;
+    media_str_t   text;
+
+    text = media_tree_string(content, "sha256");
+
+    if (text.len == 2 * MEDIA_CLOUDAPI_SHA256_LEN) {
+        p = media_arena_alloc(&wh->scratch, MEDIA_CLOUDAPI_SHA256_LEN);
+        if (p == NULL) {
+            wh->failed_memory = 1;
+            return text;
+        }
+
+        if (media_hex_decode(p, text.data, text.len) == MEDIA_OK) {
+            media_str_set(&text, p, MEDIA_CLOUDAPI_SHA256_LEN);
+            return text;
+        }
+    }
+
+    return media_tree_bytes(&wh->scratch, content, "sha256",
+                            &wh->failed_memory);
 }
 
 

@@ -54,7 +54,9 @@ media_evolution_envelope(media_webhook_t *wh, const media_node_t *node)
             /* a record on its own, or nothing but a message */
 
             if (media_tree_object(node, "key")
-                || media_webhook_is_message(node))
+                || media_webhook_is_message(node)
+                || media_webhook_is_message(media_tree_object(node,
+                                                              "message")))
             {
                 return media_evolution_message(wh, NULL, node);
             }
@@ -158,10 +160,7 @@ media_evolution_message(media_webhook_t *wh, const media_node_t *envelope,
     item->from_me = media_tree_boolean(key, "fromMe") > 0;
     item->timestamp = media_tree_time(node, "messageTimestamp");
     item->status = media_webhook_status(media_tree_text(node, "status"));
-
-    if (!item->from_me) {
-        item->sender_name = media_tree_string(node, "pushName");
-    }
+    item->sender_name = media_tree_string(node, "pushName");
 
     media_evolution_chat(wh, envelope, key);
     media_evolution_content(wh, node);

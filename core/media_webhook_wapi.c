@@ -90,11 +90,8 @@ media_wapi_message(media_webhook_t *wh, const media_node_t *node,
     chat = media_tree_object(node, "chat");
     item->profile_pic_url = media_tree_string(chat, "profilePicture");
 
-    if (!item->from_me) {
-        item->sender_name = media_tree_either(
-                                media_tree_object(node, "sender"),
-                                "pushName", "verifiedBizName");
-    }
+    item->sender_name = media_tree_either(media_tree_object(node, "sender"),
+                                          "pushName", "verifiedBizName");
 
     media_webhook_message(wh, content, named);
 

@@ -32,10 +32,22 @@ typedef struct {
 } decrypt_options_t;
 
 
+/* one reading of the input, and what came of it */
+typedef struct {
+    media_decrypt_t  *ctx;              /* NULL: not used */
+    FILE             *out;
+} decrypt_file_t;
+
+
 static int decrypt_options(decrypt_options_t *options, int argc, char **argv);
 static int decrypt_usage(const char *reason);
 static int decrypt_bytes(media_str_t *bytes, char *buf, const char *text);
-static int decrypt_stream(media_decrypt_t *ctx, FILE *out);
+static int decrypt_open(decrypt_file_t *file, const char *info,
+    media_str_t key, media_str_t sha256, media_str_t enc_sha256);
+static void decrypt_close(decrypt_file_t *file);
+static int decrypt_stream(decrypt_file_t *files);
+static int decrypt_piece(decrypt_file_t *file, const char *in, size_t len);
+static int decrypt_finish(decrypt_file_t *file, int *rc);
 static int decrypt_copy(FILE *from);
 static int decrypt_refused(const char *class);
 static int decrypt_failed(const char *what);
@@ -48,10 +60,9 @@ mediactl_decrypt(int argc, char **argv)
     int                rc;
     char               key[DECRYPT_BYTES_MAX], sha256[DECRYPT_BYTES_MAX],
                        enc_sha256[DECRYPT_BYTES_MAX];
-    FILE              *out;
     const char        *info;
     media_str_t        type, key_bytes, sha256_bytes, enc_bytes;
-    media_decrypt_t   *ctx;
+    decrypt_file_t     files[2];
     decrypt_options_t  options;
 
     rc = decrypt_options(&options, argc, argv);
@@ -81,30 +92,26 @@ mediactl_decrypt(int argc, char **argv)
                                    MEDIA_DECRYPT_BAD_MEDIA_KEY));
     }
 
-    rc = media_decrypt_create(&ctx, info, key_bytes, sha256_bytes, enc_bytes);
+    memset(files, 0, sizeof(files));
 
-    if (rc == MEDIA_ERROR) {
-        return decrypt_usage("a hash is 32 bytes in base64");
+    rc = decrypt_open(&files[0], info, key_bytes, sha256_bytes, enc_bytes);
+
+    if (rc == 0 && options.media_key != NULL && options.sha256 != NULL
+        && options.enc_sha256 == NULL)
+    {
+        /* channels' voice notes carry a key, and are not encrypted */
+
+        media_str_set(&key_bytes, "", 0);
+        rc = decrypt_open(&files[1], NULL, key_bytes, sha256_bytes,
+                          key_bytes);
     }
-
-    if (rc != MEDIA_OK) {
-        return decrypt_refused(media_decrypt_error(rc));
-    }
-
-    out = tmpfile();
-    if (out == NULL) {
-        media_decrypt_free(ctx);
-        return decrypt_failed("cannot create a temporary file");
-    }
-
-    rc = decrypt_stream(ctx, out);
-    media_decrypt_free(ctx);
 
     if (rc == 0) {
-        rc = decrypt_copy(out);
+        rc = decrypt_stream(files);
     }
 
-    fclose(out);
+    decrypt_close(&files[0]);
+    decrypt_close(&files[1]);
 
     return rc;
 }
@@ -195,13 +202,50 @@ decrypt_bytes(media_str_t *bytes, char *buf, const char *text)
 
 
 static int
-decrypt_stream(media_decrypt_t *ctx, FILE *out)
+decrypt_open(decrypt_file_t *file, const char *info, media_str_t key,
+    media_str_t sha256, media_str_t enc_sha256)
+{
+    int  rc;
+
+    rc = media_decrypt_create(&file->ctx, info, key, sha256, enc_sha256);
+
+    if (rc != MEDIA_OK) {
+        file->ctx = NULL;
+    }
+
+    if (rc == MEDIA_ERROR) {
+        return decrypt_usage("a hash is 32 bytes in base64");
+    }
+
+    if (rc != MEDIA_OK) {
+        return decrypt_refused(media_decrypt_error(rc));
+    }
+
+    file->out = tmpfile();
+
+    return file->out != NULL ? 0
+           : decrypt_failed("cannot create a temporary file");
+}
+
+
+static void
+decrypt_close(decrypt_file_t *file)
+{
+    media_decrypt_free(file->ctx);
+
+    if (file->out != NULL) {
+        fclose(file->out);
+    }
+}
+
+
+/* the second file, if there is one, is the same input taken as plain */
+static int
+decrypt_stream(decrypt_file_t *files)
 {
     int          rc;
-    size_t       len;
     ssize_t      n;
     static char  in[DECRYPT_BUFFER_SIZE];
-    static char  plain[DECRYPT_BUFFER_SIZE + MEDIA_DECRYPT_SLACK];
 
     for ( ;; ) {
         n = read(STDIN_FILENO, in, sizeof(in));
@@ -218,27 +262,73 @@ decrypt_stream(media_decrypt_t *ctx, FILE *out)
             break;
         }
 
-        n = media_decrypt_update(ctx, plain, in, (size_t) n);
-        if (n < 0) {
-            return decrypt_failed("libcrypto failed");
-        }
-
-        if (fwrite(plain, 1, (size_t) n, out) != (size_t) n) {
-            return decrypt_failed("cannot write the temporary file");
+        if (decrypt_piece(&files[0], in, (size_t) n) != 0
+            || decrypt_piece(&files[1], in, (size_t) n) != 0)
+        {
+            return MEDIACTL_FAILED;
         }
     }
 
-    rc = media_decrypt_finish(ctx, plain, &len);
+    if (files[1].ctx != NULL) {
 
-    if (rc == MEDIA_ERROR) {
+        if (decrypt_finish(&files[1], &rc) != 0) {
+            return MEDIACTL_FAILED;
+        }
+
+        if (rc == MEDIA_OK) {
+            return decrypt_copy(files[1].out);
+        }
+    }
+
+    if (decrypt_finish(&files[0], &rc) != 0) {
+        return MEDIACTL_FAILED;
+    }
+
+    return rc == MEDIA_OK ? decrypt_copy(files[0].out)
+                          : decrypt_refused(media_decrypt_error(rc));
+}
+
+
+static int
+decrypt_piece(decrypt_file_t *file, const char *in, size_t len)
+{
+    ssize_t      n;
+    static char  plain[DECRYPT_BUFFER_SIZE + MEDIA_DECRYPT_SLACK];
+
+    if (file->ctx == NULL) {
+        return 0;
+    }
+
+    n = media_decrypt_update(file->ctx, plain, in, len);
+    if (n < 0) {
         return decrypt_failed("libcrypto failed");
     }
 
-    if (rc != MEDIA_OK) {
-        return decrypt_refused(media_decrypt_error(rc));
+    if (fwrite(plain, 1, (size_t) n, file->out) != (size_t) n) {
+        return decrypt_failed("cannot write the temporary file");
     }
 
-    if (fwrite(plain, 1, len, out) != len || fflush(out) != 0) {
+    return 0;
+}
+
+
+static int
+decrypt_finish(decrypt_file_t *file, int *rc)
+{
+    char    plain[MEDIA_DECRYPT_SLACK];
+    size_t  len;
+
+    len = 0;
+    *rc = media_decrypt_finish(file->ctx, plain, &len);
+
+    if (*rc == MEDIA_ERROR) {
+        return decrypt_failed("libcrypto failed");
+    }
+
+    if (*rc == MEDIA_OK
+        && (fwrite(plain, 1, len, file->out) != len
+            || fflush(file->out) != 0))
+    {
         return decrypt_failed("cannot write the temporary file");
     }
 
