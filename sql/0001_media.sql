@@ -18,6 +18,7 @@ CREATE TABLE media.instances (
     base_url    text NOT NULL,
     token       text NOT NULL DEFAULT '',
     enabled     boolean NOT NULL DEFAULT true,
+    connection  text NOT NULL DEFAULT '',       -- open, close ... as told
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     UNIQUE (provider, name)
@@ -31,6 +32,7 @@ CREATE TABLE media.contacts (
     name                    text NOT NULL DEFAULT '',
     profile_pic_url         varchar(500) NOT NULL DEFAULT '',
     profile_pic_updated_at  timestamptz,
+    profile_pic_source      text NOT NULL DEFAULT '',   -- without query
     created_at              timestamptz NOT NULL DEFAULT now(),
     updated_at              timestamptz NOT NULL DEFAULT now(),
     UNIQUE (tenant_id, address)
@@ -89,9 +91,17 @@ CREATE TABLE media.early_statuses (
     provider_id  text NOT NULL,
     status       text NOT NULL,
     status_at    timestamptz,
+    error_message  text NOT NULL DEFAULT '',
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (instance_id, provider_id)
 );
+
+-- statuses may come in any order: the highest rank is the one that stays
+CREATE FUNCTION media.status_rank(status text) RETURNS integer
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_position(ARRAY['pending', 'sent', 'delivered',
+        'read', 'played', 'failed', 'deleted'], status), 0)
+$$;
 
 -- source: what the download needs, as JSON: provider, message key, mediaKey,
 -- hashes, directPath, url, media id, webhook body reference (worker.md)
@@ -132,6 +142,8 @@ CREATE INDEX message_attachments_file_type ON media.message_attachments
     (file_type);
 CREATE INDEX message_attachments_unfinished ON media.message_attachments
     (updated_at) WHERE status IN ('pending', 'processing');
+CREATE INDEX message_attachments_body ON media.message_attachments
+    ((source->>'body_key')) WHERE source ? 'body_key';
 
 -- the outbox: written in the transaction of what it tells, published after it
 CREATE TABLE media.events (
@@ -149,13 +161,14 @@ CREATE INDEX events_unpublished ON media.events (id)
 
 -- webhooks of an instance that nobody has added yet, or of no known shape
 CREATE TABLE media.unrouted_webhooks (
-    id           text PRIMARY KEY,      -- request id from nginx
+    id           text NOT NULL,         -- request id from nginx
     provider     text NOT NULL,
     instance     text NOT NULL DEFAULT '',
     reason       text NOT NULL,
     headers      jsonb NOT NULL DEFAULT '{}',
-    body         bytea NOT NULL,
-    received_at  timestamptz NOT NULL DEFAULT now()
+    body         bytea NOT NULL,        -- empty if it is in S3 (body_key)
+    received_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id, instance)
 );
 
 CREATE INDEX unrouted_webhooks_instance ON media.unrouted_webhooks

@@ -165,6 +165,7 @@ void db_rollback(child_t *child);
 /* 1 if the last failure was of the connection or a serialisation conflict,
    so that the job is JOB_AGAIN */
 int db_failure_is_passing(child_t *child);
+const char *db_failure_state(void);     /* its SQLSTATE, "" if none */
 
 
 /*
@@ -175,6 +176,8 @@ int db_failure_is_passing(child_t *child);
 int event_add(child_t *child, const char *tenant, const char *conversation_id,
     const char *type, const char *payload);
 void event_publish(child_t *child);
+/* the same for rows that nobody published; the number, or -1 */
+int event_publish_left(child_t *child);
 
 /*
  * redis.c: one command on the child's connection, (re)connected if need be.
