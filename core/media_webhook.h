@@ -3,9 +3,14 @@
  *
  * Analysis of provider webhooks into one normalised form.  Bodies are read as
  * a stream; each item (message, status, contact update ...) is handed to a
- * callback when it is complete, so a batch of thousands costs the memory of
- * its largest item.  Unknown shapes become items of kind "other", never an
- * error; only what is not JSON is one.
+ * callback, and a batch of thousands costs at most 16 MiB: items wait until
+ * what describes them is known (Evolution's sender stands after data), or
+ * until that bound is reached.  Unknown shapes become items of kind "other",
+ * never an error; only what is not JSON is one.
+ *
+ * The vocabulary of type, and what each member holds by provider, is in
+ * docs/messages.md.  Strings are valid UTF-8 and may hold U+0000, but raw may
+ * not.  message_id may be empty, chat and sender as well.
  */
 
 #ifndef MEDIA_WEBHOOK_H
@@ -76,10 +81,17 @@ typedef struct {
     media_str_t  waveform;
     media_str_t  thumbnail;     /* jpegThumbnail, a JPEG */
     int64_t      base64_offset; /* place of an inline base64 copy in the body, */
-    int64_t      base64_length; /* the raw text between its quotes; -1: none */
+    int64_t      base64_length; /* the raw text between its quotes ("/" may be
+                                   written "\/"); -1: none */
 
-    /* decryption fields that are absent though needed (C024), by name:
-       mediaKey directPath fileSha256 fileEncSha256 */
+    /*
+     * Decryption fields that are absent though needed (C024), by name:
+     * mediaKey directPath fileSha256 fileEncSha256; a url does not stand in
+     * for directPath here.  Nothing is missing of files that are not
+     * encrypted: the Cloud API's (id), copies without any of these fields
+     * (base64, mediaUrl), and channels' (@newsletter without fileEncSha256),
+     * of which directPath is named if there is no url either.
+     */
     const char  *missing[MEDIA_MISSING_MAX];
     unsigned     nmissing;
 
@@ -88,8 +100,8 @@ typedef struct {
     unsigned     is_animated:1;
     unsigned     has_animated:1;
     unsigned     view_once:1;
-    unsigned     decryptable:1; /* media_key, enc_sha256 and a place to fetch
-                                   from are all there */
+    unsigned     decryptable:1; /* media_key and enc_sha256, of 32 bytes each,
+                                   and a place to fetch from are there */
 } media_webhook_media_t;
 
 
@@ -109,18 +121,22 @@ typedef struct {
     media_str_t        sender;      /* canonical */
     media_str_t        sender_raw;
     media_str_t        sender_name;
-    media_str_t        type;        /* text image ... reaction unknown */
+    media_str_t        type;        /* text image ... reaction unknown; of a
+                                       connection: open close connecting
+                                       refused */
     media_str_t        text;        /* body, caption, reaction emoji, name of
                                        a location ... */
     int64_t            timestamp;   /* unix seconds, -1 if absent */
     media_status_t     status;
     media_str_t        reply_to;    /* id of the quoted message */
     media_str_t        target_id;   /* message a reaction, edit or revoke is
-                                       about */
+                                       about; Evolution's edits have no id
+                                       of their own: it is message_id too */
     double             latitude;    /* location */
     double             longitude;
     media_str_t        address;
-    media_str_t        profile_pic_url;     /* contact */
+    media_str_t        profile_pic_url;     /* the chat's picture: of contacts,
+                                               and of W-API's messages */
     media_str_t        error_code;  /* failed status */
     media_str_t        error_text;
 
@@ -131,7 +147,8 @@ typedef struct {
     const media_webhook_media_t  *media;    /* NULL if none */
 
     /* the item's own JSON, rewritten compactly: for message "metadata" and
-       for "other"; long strings left out */
+       for "other"; without base64, apikey and strings above 16 KiB, bytes
+       as base64 */
     media_str_t        raw;
 } media_webhook_item_t;
 

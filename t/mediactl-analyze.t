@@ -111,6 +111,31 @@ diag(map { sprintf "%-44s %4d\n", $_, $recognised{$_} }
      sort keys %recognised) if $ENV{TEST_VERBOSE};
 
 
+# one image in each form that bytes and integers are met in
+
+my $vectors = decode_json(slurp(dirname(__FILE__)
+                                . '/data/whatsapp-media/vectors.json'));
+my $forms = $vectors->{encodings};
+my $base = $forms->{protobufToJSON};
+
+for my $form (grep { ref $forms->{$_} } sort keys %$forms) {
+    my $body = { event => 'messages.upsert', instance => 'i', data => {
+                     key => { remoteJid => '1@s.whatsapp.net', id => 'A' },
+                     message => { imageMessage => $forms->{$form} } } };
+
+    ($rc, $out) = run(spew("$dir/form", encode_json($body)), 'analyze',
+                      '--json', '-');
+    my $media = eval { decode_json($out)->{items}[0]{media} };
+
+    is($media->{media_key}, $base->{mediaKey}, "$form: mediaKey");
+    is($media->{file_length}, $base->{fileLength}, "$form: fileLength");
+    is($media->{sha256}, $base->{fileSha256}, "$form: fileSha256")
+        if $forms->{$form}{fileSha256};
+    is($media->{enc_sha256}, $base->{fileEncSha256}, "$form: fileEncSha256")
+        if $forms->{$form}{fileEncSha256};
+}
+
+
 # what is asked for by name
 
 my $image = "$data/evolution/derived_236_image.json";
