@@ -3,6 +3,7 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/prctl.h>
@@ -121,6 +122,14 @@ static void
 decoder_limits(void)
 {
     struct rlimit  limit;
+
+    /* signals to the whole service are for the child, which lets its job
+       end; the closed socket ends this process */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
 
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0);

@@ -518,6 +518,10 @@ test_decoder(void)
         fclose(file);
     }
 
+    kill(pid, SIGTERM);
+    thumbnail_file("image-jpeg.plain", "image/jpeg");
+    ok(result.rc == 0 && decoder_pid() == pid, "SIGTERM is the child's");
+
     kill(pid, SIGKILL);
     thumbnail_file("image-jpeg.plain", "image/jpeg");
     ok(result.rc == 0 || decoder_pid() != pid, "killed: replaced");
