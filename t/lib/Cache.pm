@@ -9,6 +9,7 @@ use strict;
 use warnings;
 
 use Cwd qw(getcwd);
+use Digest::SHA qw(sha256_hex);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
@@ -33,6 +34,7 @@ sub new {
         module => $ENV{TEST_MEDIA_MODULE}
             || getcwd() . '/build/ngx_http_media_module.so',
         nginx => $ENV{TEST_NGINX_BINARY} || 'nginx',
+        globals => 'daemon off;',
         pids => [],
     }, $class;
 
@@ -170,7 +172,7 @@ sub start {
     my ($self) = @_;
 
     $self->{nginx_pid} = $self->spawn("$self->{dir}/logs/stderr.log",
-        $self->command('-g', 'daemon off;'));
+        $self->command('-g', $self->{globals}));
     $self->wait_port($self->{port});
     $self->wait_redis if $self->{redis_pid};
 }
@@ -312,6 +314,20 @@ sub wait_stored {
     return 0;
 }
 
+# the entry of one object key, once it is there
+
+sub wait_entry {
+    my ($self, $name) = @_;
+
+    for (1 .. 100) {
+        my $entry = $self->redis('GET', 'media:' . sha256_hex($name));
+        return $entry if defined $entry;
+        sleep 0.02;
+    }
+
+    return;
+}
+
 sub connect {
     my ($self, $wanted) = @_;
 
@@ -402,6 +418,7 @@ sub serve {
         $SIG{PIPE} = 'IGNORE';
         while (my $client = $listen->accept) {
             next if fork();
+            close $listen;
             setsockopt $client, IPPROTO_TCP, TCP_NODELAY, 1;
             $client->autoflush(1);
             $code->($client);
