@@ -80,9 +80,11 @@ typedef struct {
     int64_t      page_count;
     media_str_t  waveform;
     media_str_t  thumbnail;     /* jpegThumbnail, a JPEG */
-    int64_t      base64_offset; /* place of an inline base64 copy in the body, */
-    int64_t      base64_length; /* the raw text between its quotes ("/" may be
-                                   written "\/"); -1: none */
+
+    /* place in the body of an inline base64 copy: the raw text between its
+       quotes, where "/" may be written "\/"; -1: none */
+    int64_t      base64_offset;
+    int64_t      base64_length;
 
     /*
      * Decryption fields that are absent though needed (C024), by name:

@@ -3,9 +3,10 @@
  *
  * What the files of the webhook analysis share.  media_webhook.c reads the
  * body and finds the items in it; media_webhook_tree.c holds one item as a
- * tree; media_webhook_evolution.c, _wapi.c and _cloudapi.c know a provider's
- * envelope each; media_webhook_message.c knows WhatsApp's message content as
- * JSON, which Evolution and W-API pass on.
+ * tree; media_webhook_item.c hands it on; media_webhook_evolution.c, _wapi.c
+ * and _cloudapi.c know a provider's envelope each; media_webhook_message.c
+ * knows WhatsApp's message content as JSON, which Evolution and W-API pass
+ * on.
  */
 
 #ifndef MEDIA_WEBHOOK_INT_H
@@ -194,15 +195,15 @@ int media_str_is(media_str_t s, const char *literal);
 int media_str_begins(media_str_t s, const char *literal);
 int media_str_ends(media_str_t s, const char *literal);
 
+
+/* media_webhook_item.c; those that return int: 1 to go on, 0 to stop */
+
 /*
  * Compact JSON of a tree, without secrets of the envelope (apikey), inline
  * files (base64) and strings above 16 KiB; bytes as base64, U+0000 as U+FFFD.
  */
 media_str_t media_tree_write(media_arena_t *arena, const media_node_t *node,
     int *failed);
-
-
-/* media_webhook_item.c; functions that return int: 1 to go on, 0 to stop */
 
 /* clears wh->item and wh->media */
 void media_webhook_begin_item(media_webhook_t *wh, media_item_kind_t kind);
