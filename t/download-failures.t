@@ -256,6 +256,35 @@ for my $url ('https://evil.example/x', 'http://169.254.169.254/latest',
     is($row->{attempts}, 0, 'S3 away: not counted');
 }
 
+# an error while the failure is saved does not lose it
+
+{
+    my $id = attachment($i, source_of($v, direct_path => undef));
+    my $name = 'fail_' . $$;
+
+    sql("CREATE SEQUENCE media.$name");
+    sql("CREATE FUNCTION media.$name() RETURNS trigger LANGUAGE plpgsql AS "
+        . "'BEGIN IF nextval(''media.$name'') = 1 THEN RAISE EXCEPTION "
+        . "''out of order''; END IF; RETURN NEW; END'");
+    sql("CREATE TRIGGER $name BEFORE UPDATE ON media.message_attachments "
+        . "FOR EACH ROW WHEN (NEW.id = '$id' AND NEW.status = 'failed') "
+        . "EXECUTE FUNCTION media.$name()");
+
+    my $result = run_job('download', $id);
+    my $row = job_row($id);
+
+    sql("DROP TRIGGER $name ON media.message_attachments");
+    sql("DROP FUNCTION media.$name()");
+    my ($calls) = (sql("SELECT last_value FROM media.$name"))[0][0];
+
+    sql("DROP SEQUENCE media.$name");
+
+    is($calls, 2, 'failed is saved at the second try');
+    is($result->{result}, 'done', 'and the job is done');
+    is($row->{status}, 'failed', 'the row has it');
+    is(scalar(events($id)), 1, 'and one event');
+}
+
 is(run_job('download', 'no-uuid')->{result}, 'dead', 'no id: dead');
 is(run_job('download', '00000000-0000-0000-0000-000000000000')->{result},
     'dead', 'no row: dead');

@@ -15,7 +15,9 @@
  */
 
 
-#define ATTACHMENT_TRIES  3         /* of a change that must not be lost */
+/* of a change that must not be lost: after 0, 1, 2, 4, 8, 16 seconds, which
+   is what a restart of the database takes */
+#define ATTACHMENT_TRIES  6
 
 
 static int attachment_state(child_t *child, const char *id);
@@ -268,7 +270,7 @@ attachment_release(child_t *child, const attachment_t *a, bool counted)
     params[2] = a->reason;
 
     for (i = 0; i < ATTACHMENT_TRIES; i++) {
-        sleep(i);
+        sleep(i == 0 ? 0 : 1 << (i - 1));
 
         res = db_exec(child,
             "UPDATE media.message_attachments"
@@ -337,7 +339,7 @@ attachment_fail(child_t *child, const attachment_t *a)
     params[1] = a->reason;
 
     for (i = 0; i < ATTACHMENT_TRIES; i++) {
-        sleep(i);
+        sleep(i == 0 ? 0 : 1 << (i - 1));
 
         if (attachment_finish(child, a, "attachment_failed",
                               attachment_fail_sql, 2, params) == 0)

@@ -59,6 +59,7 @@ static const fetch_source_t  fetch_sources[] = {
 fetch_result_t
 fetch_attachment(child_t *child, attachment_t *a)
 {
+    size_t                 said;
     int64_t                start;
     fetch_result_t         rc, worst;
     const fetch_source_t  *source;
@@ -77,6 +78,7 @@ fetch_attachment(child_t *child, attachment_t *a)
 
     for (source = fetch_sources; source->name != NULL; source++) {
         start = now_ms();
+        said = strlen(a->reason);
         rc = source->fetch(child, a);
 
         if (rc == FETCH_NONE) {
@@ -87,7 +89,8 @@ fetch_attachment(child_t *child, attachment_t *a)
                 rc == FETCH_OK ? "ok" : "failed",
                 rc == FETCH_OK
                 ? log_fmt("%s, %lld bytes", source->name, (long long) a->size)
-                : log_fmt("%s: %s", source->name, a->reason),
+                : a->reason + (strlen(a->reason) > said + 2 && said > 0
+                               ? said + 2 : 0),
                 now_ms() - start);
 
         if (rc == FETCH_OK) {

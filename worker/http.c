@@ -109,8 +109,6 @@ http_one(http_hop_t *hop, const char *url, bool own_headers)
     memset(ans, 0, sizeof(http_answer_t));
     ans->error = "";
     ans->content_length = -1;
-    ans->last_modified = -1;
-    ans->retry_after = -1;
     hop->sent = 0;
     hop->ntext = 0;
     hop->location[0] = '\0';
@@ -472,18 +470,8 @@ http_header(char *s, size_t size, size_t n, void *data)
         snprintf(ans->content_type, sizeof(ans->content_type), "%.*s",
                  (int) sizeof(ans->content_type) - 1, value);
 
-    } else if (strncasecmp(s, "etag:", 5) == 0) {
-        snprintf(ans->etag, sizeof(ans->etag), "%.*s",
-                 (int) sizeof(ans->etag) - 1, value);
-
-    } else if (strncasecmp(s, "last-modified:", 14) == 0) {
-        ans->last_modified = curl_getdate(value, NULL);
-
     } else if (strncasecmp(s, "content-length:", 15) == 0) {
         ans->content_length = strtoll(value, NULL, 10);
-
-    } else if (strncasecmp(s, "retry-after:", 12) == 0) {
-        ans->retry_after = strtoll(value, NULL, 10);
 
     } else if (strncasecmp(s, "location:", 9) == 0) {
         strcpy(hop->location, value);

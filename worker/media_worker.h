@@ -238,10 +238,7 @@ typedef struct {
     const char         *error;          /* a literal or curl's text, no URL */
     int64_t             length;         /* of the answer body, received */
     char                content_type[128];
-    char                etag[80];
-    int64_t             last_modified;
     int64_t             content_length; /* declared, -1 unknown */
-    int64_t             retry_after;    /* seconds, -1 */
     char                text[1024];     /* the beginning of a non-2xx body */
     unsigned            too_large:1;
     unsigned            refused:1;      /* by the guard */
