@@ -23,6 +23,7 @@ static bool db_state_is_passing(const char *state);
 PGconn *
 db_get(child_t *child)
 {
+    const char  *reason;
     const char  *keys[] = {
         "dbname", "connect_timeout", "application_name", "client_encoding",
         "keepalives_idle", "tcp_user_timeout", "options", NULL
@@ -43,8 +44,10 @@ db_get(child_t *child)
     child->db = PQconnectdbParams(keys, values, 1);
 
     if (PQstatus(child->db) != CONNECTION_OK) {
+        reason = PQerrorMessage(child->db);
         log_msg(LOG_ERR, "database is away",
-                "reason", log_fmt("%.200s", PQerrorMessage(child->db)), NULL);
+                "reason", log_fmt("%.*s", (int) strcspn(reason, "\n"),
+                                  reason), NULL);
         PQfinish(child->db);
         child->db = NULL;
         db_passing = true;
