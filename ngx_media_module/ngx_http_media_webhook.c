@@ -134,8 +134,7 @@ ngx_http_media_webhook_reject(ngx_http_request_t *r, ngx_uint_t status,
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
 
     if (ctx && ctx->webhook) {
-        media_json_free(ctx->webhook->json);
-        ctx->webhook->json = NULL;
+        ngx_http_media_webhook_free_json(ctx->webhook);
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -279,8 +278,10 @@ ngx_http_media_webhook_free_json(void *data)
 
     ctx = data;
 
-    media_json_free(ctx->json);
-    ctx->json = NULL;
+    if (ctx->json) {
+        media_json_free(ctx->json);
+        ctx->json = NULL;
+    }
 }
 
 
@@ -432,8 +433,7 @@ ngx_http_media_webhook_check_body(ngx_http_request_t *r)
         return 0;
     }
 
-    media_json_free(ctx->json);
-    ctx->json = NULL;
+    ngx_http_media_webhook_free_json(ctx);
 
     return 1;
 }
