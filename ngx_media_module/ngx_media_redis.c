@@ -11,6 +11,7 @@
 
 #define NGX_MEDIA_REDIS_JOBS         1024   /* unanswered, of a connection */
 #define NGX_MEDIA_REDIS_INPUT        65536  /* bytes of one read */
+#define NGX_MEDIA_REDIS_SMALL        1024   /* bytes of a command */
 #define NGX_MEDIA_REDIS_BACKOFF_MIN  100    /* ms */
 #define NGX_MEDIA_REDIS_BACKOFF_MAX  5000
 #define NGX_MEDIA_REDIS_NAME         "ngx_media"
@@ -358,8 +359,11 @@ ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
 
     size = sizeof(ngx_media_redis_job_t) + ngx_media_redis_size(argv, argc);
 
-    if (size > redis->conf->max_bytes
-        || redis->bytes > redis->conf->max_bytes - size)
+    /* small commands are bounded in number, by the queues */
+
+    if (size > NGX_MEDIA_REDIS_SMALL
+        && (size > redis->conf->max_bytes
+            || redis->bytes > redis->conf->max_bytes - size))
     {
         return NULL;
     }

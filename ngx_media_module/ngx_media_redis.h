@@ -47,7 +47,7 @@ typedef struct {
     ngx_uint_t       connections;       /* of one worker process */
     ngx_msec_t       timeout;           /* of one command */
     ngx_msec_t       connect_timeout;
-    size_t           max_bytes;         /* of all commands not yet answered */
+    size_t           max_bytes;         /* of commands not yet answered */
     size_t           max_reply;         /* a longer one is a protocol error */
 } ngx_media_redis_conf_t;
 
@@ -71,7 +71,7 @@ void ngx_media_redis_destroy(ngx_media_redis_t *redis);
 /*
  * Makes a command.  An argument with data NULL is left to the caller to fill
  * in before ngx_media_redis_submit(): its data is set to its place.  Returns
- * NULL if there is no memory, or max_bytes are in use.
+ * NULL if there is no memory, or max_bytes are in use and it is not small.
  */
 ngx_media_redis_job_t *ngx_media_redis_job_create(ngx_media_redis_t *redis,
     ngx_str_t *argv, ngx_uint_t argc);
