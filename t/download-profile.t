@@ -50,8 +50,9 @@ sub profile {
         . "media.events WHERE tenant_id = '$tenant' "
         . "AND type = 'conversation_updated'");
 
-    return { result => $result->{result}, key => $key, contact => $contact // '',
-        conversations => \@conversations, events => \@events };
+    return { result => $result->{result}, key => $key,
+        contact => $contact // '', conversations => \@conversations,
+        events => \@events };
 }
 
 sub stored {
