@@ -19,8 +19,8 @@
 
 static ngx_int_t ngx_http_media_webhook_reject(ngx_http_request_t *r,
     ngx_uint_t status, const char *error, const char *message);
-static ngx_int_t ngx_http_media_webhook_authorize(ngx_http_request_t *r,
-    ngx_http_media_webhook_loc_conf_t *wlcf);
+static ngx_int_t ngx_http_media_webhook_deny(ngx_http_request_t *r,
+    ngx_int_t rc);
 static ngx_uint_t ngx_http_media_webhook_json_type(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_webhook_start(ngx_http_request_t *r);
 static void ngx_http_media_webhook_free_json(void *data);
@@ -88,9 +88,15 @@ ngx_http_media_webhook_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_media_webhook_authorize(r, wlcf);
+    if (wlcf->provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI) {
+        rc = ngx_http_media_webhook_read_signature(r);
+
+    } else {
+        rc = ngx_http_media_webhook_check_token(r);
+    }
+
     if (rc != NGX_OK) {
-        return rc;
+        return ngx_http_media_webhook_deny(r, rc);
     }
 
     if (!ngx_http_media_webhook_json_type(r)) {
@@ -147,22 +153,9 @@ ngx_http_media_webhook_reject(ngx_http_request_t *r, ngx_uint_t status,
 
 
 static ngx_int_t
-ngx_http_media_webhook_authorize(ngx_http_request_t *r,
-    ngx_http_media_webhook_loc_conf_t *wlcf)
+ngx_http_media_webhook_deny(ngx_http_request_t *r, ngx_int_t rc)
 {
-    ngx_int_t  rc;
-
-    if (wlcf->provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI) {
-        rc = ngx_http_media_webhook_read_signature(r);
-
-    } else {
-        rc = ngx_http_media_webhook_check_token(r);
-    }
-
     switch (rc) {
-
-    case NGX_OK:
-        return NGX_OK;
 
     case NGX_HTTP_UNAUTHORIZED:
         return ngx_http_media_webhook_reject(r, rc, "unauthorized",
@@ -351,8 +344,6 @@ ngx_http_media_webhook_feed(ngx_http_media_webhook_ctx_t *ctx, ngx_buf_t *b)
             return NGX_ERROR;
         }
     }
-
-    /* what is not JSON is told only to who has signed it */
 
     if (!ctx->invalid
         && media_json_feed(ctx->json, (char *) b->pos, len) != MEDIA_OK)
@@ -589,7 +580,9 @@ ngx_http_media_webhook_copy_body(ngx_http_request_t *r,
     msg->body.data = p;
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+        if (ngx_buf_size(cl->buf)) {
+            p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
+        }
     }
 
     msg->body.len = p - msg->body.data;

@@ -99,7 +99,7 @@ ngx_http_media_webhook_offloaded(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (ctx->webhook->offload == NGX_HTTP_OK) {
+    if (ctx->webhook->offload / 100 == 2) {
         ngx_http_media_webhook_publish(r);
         return;
     }
