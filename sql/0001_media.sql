@@ -173,6 +173,8 @@ CREATE TABLE media.unrouted_webhooks (
 
 CREATE INDEX unrouted_webhooks_instance ON media.unrouted_webhooks
     (provider, instance);
+CREATE INDEX unrouted_webhooks_body ON media.unrouted_webhooks
+    ((headers->>'body_key')) WHERE headers ? 'body_key';
 
 -- every hop of a message, for mediactl trace
 CREATE TABLE media.hops (

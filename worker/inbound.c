@@ -156,7 +156,7 @@ inbound_feed(inbound_t *in)
     }
 
     if (!in->passing && status == 404) {
-        log_msg(LOG_ERR, "webhook body is gone", NULL);
+        in->gone = true;
         return MEDIA_ERROR;
     }
 
@@ -181,6 +181,10 @@ static int
 inbound_finish(inbound_t *in, int rc)
 {
     const char  *reason;
+
+    if (in->gone) {
+        return unrouted_keep(in, in->job->instance, "its body in S3 is gone");
+    }
 
     if (rc != MEDIA_OK) {
         reason = media_webhook_error(in->webhook);
@@ -479,6 +483,10 @@ inbound_publish(inbound_t *in)
     }
 
     event_publish(in->child);
+
+    if (in->job->body_key[0] != '\0') {
+        unrouted_drop_body(in->child, in->job->body_key);
+    }
 
     return JOB_DONE;
 }

@@ -35,6 +35,7 @@ typedef struct {
 
     char             body_key[128];     /* where the body is in S3, or "" */
     bool             passing;           /* stopped: a backend is away */
+    bool             gone;              /* the body in S3 is */
 
     /* what is published after the commit */
     inbound_list_t   attachments;       /* ids */
@@ -76,6 +77,8 @@ bool inbound_is_person(media_str_t address);
  */
 int unrouted_keep(inbound_t *in, const char *instance, const char *reason);
 int unrouted_take_up(child_t *child);
+/* deletes a body in S3 that no row refers to */
+void unrouted_drop_body(child_t *child, const char *key);
 
 #define UNROUTED_UNKNOWN   "unknown instance"
 #define UNROUTED_DISABLED  "instance is disabled"

@@ -151,15 +151,26 @@ sweep_bodies(child_t *child)
 static void
 sweep_old(child_t *child)
 {
+    int          i;
     char         seconds[16];
+    PGresult    *res;
     const char  *params[1];
 
     snprintf(seconds, sizeof(seconds), "%d", conf.unrouted_keep);
     params[0] = seconds;
 
-    PQclear(db_exec(child,
-                    "DELETE FROM media.unrouted_webhooks WHERE received_at"
-                    " < now() - make_interval(secs => $1::int)", 1, params));
+    res = db_exec(child,
+                  "DELETE FROM media.unrouted_webhooks WHERE received_at"
+                  " < now() - make_interval(secs => $1::int)"
+                  " RETURNING headers->>'body_key'", 1, params);
+
+    for (i = 0; res != NULL && i < PQntuples(res); i++) {
+        if (!PQgetisnull(res, i, 0)) {
+            unrouted_drop_body(child, PQgetvalue(res, i, 0));
+        }
+    }
+
+    PQclear(res);
     PQclear(db_exec(child,
                     "DELETE FROM media.early_statuses WHERE created_at"
                     " < now() - make_interval(secs => $1::int)", 1, params));

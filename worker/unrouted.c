@@ -42,7 +42,7 @@ unrouted_keep(inbound_t *in, const char *instance, const char *reason)
                 : media_provider_name(media_webhook_provider(in->webhook));
     params[2] = instance;
     params[3] = reason;
-    params[4] = inbound_number(in, job->received_ms);
+    params[4] = inbound_number(in, job->received_ms ? job->received_ms : -1);
     params[5] = job->body_key[0] ? job->body_key : NULL;
     params[6] = inbound_number(in, job->body_size);
     params[7] = job->instance[0] ? job->instance : NULL;
@@ -57,6 +57,32 @@ unrouted_keep(inbound_t *in, const char *instance, const char *reason)
     log_msg(LOG_WARN, "webhook kept", "reason", reason, NULL);
 
     return 0;
+}
+
+
+void
+unrouted_drop_body(child_t *child, const char *key)
+{
+    int          unused;
+    long         status;
+    PGresult    *res;
+    const char  *params[1];
+
+    params[0] = key;
+
+    res = db_exec(child,
+                  "SELECT 1 FROM media.message_attachments"
+                  " WHERE source ? 'body_key' AND source->>'body_key' = $1"
+                  " UNION ALL SELECT 1 FROM media.unrouted_webhooks"
+                  " WHERE headers ? 'body_key'"
+                  "   AND headers->>'body_key' = $1 LIMIT 1", 1, params);
+
+    unused = (res != NULL && PQntuples(res) == 0);
+    PQclear(res);
+
+    if (unused) {
+        (void) store_delete(child, key, &status);
+    }
 }
 
 
