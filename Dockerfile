@@ -27,6 +27,18 @@ COPY --from=build /out/usr/share/nginx/modules-available/ \
 RUN ln -s /usr/share/nginx/modules-available/mod-http-media.conf \
         /etc/nginx/modules-enabled/50-mod-http-media.conf
 
+# the example configuration with the names of compose.yaml; its Redis has no
+# password, and logs go to the container's own
+COPY conf/media.conf conf/media_s3_proxy.conf conf/media_headers.conf \
+        /etc/nginx/
+RUN sed -e '/media_redis_password_file/d' \
+        -e 's|/etc/nginx/media/|/run/secrets/|' \
+        -e 's|127.0.0.1:6379|redis:6379|' \
+        -e 's|127.0.0.1:9000|minio:9000|' \
+        -e 's|http://media.example.com/|http://127.0.0.1:8080/|' \
+        -e 's|/var/log/nginx/media-access.log|/dev/stdout|' \
+        /etc/nginx/media.conf > /etc/nginx/conf.d/media.conf
+
 EXPOSE 80
 STOPSIGNAL SIGQUIT
 CMD ["nginx", "-g", "daemon off;"]
@@ -43,6 +55,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         media-worker
 
 COPY --from=build /out/usr/bin/media-worker /out/usr/bin/mediactl /usr/bin/
+COPY --from=build /out/usr/share/ngx-media/sql/ /usr/share/ngx-media/sql/
 
 USER media-worker
 STOPSIGNAL SIGTERM

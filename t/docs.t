@@ -69,10 +69,12 @@ sub directives_of_source {
     }
 
     $text =~ s/\\\n/\n/g;
+    $text =~ s!/\*.*?\*/!!gs;
     $define{$1} = $2 while $text =~ /^#define (NGX_\w+)\s+\(?([^\n)]+)/mg;
 
-    while ($text =~ /\{ ngx_string\("(media_\w+)"\),\s*NGX_(.*?)NULL \}/sg) {
+    while ($text =~ /\{ ngx_string\("(media_\w+)"\),\s*NGX_(.*?) \},/sg) {
         $d{$1} = undef;
+        next if $2 =~ /ngx_conf_set_enum_slot/;
         $field{$1} = $2 if "$1 $2" =~ /^(\w+) .*_conf_t,\s*([\w.]+)\)/s;
     }
 
