@@ -20,7 +20,7 @@ sim('reset');
 
 my $v = vector('image-jpeg');
 my $i = instance(tenant(), 'evolution');
-my $program = $ENV{TEST_RUN_JOB} // 'build/test/run_job';
+my $program = job_program();
 
 for my $delay (0, 0.02, 0.05, 0.1, 0.3) {
     my $path = "/v/t62.7118-24/crash_$$" . ($delay * 100) . '_n.enc';

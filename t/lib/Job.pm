@@ -13,12 +13,15 @@ use E2E qw(sql sql_row sim unique_id slurp data_dir);
 use Exporter qw(import);
 use JSON::PP;
 
-our @EXPORT = qw(job_or_skip tenant instance attachment source_of
+our @EXPORT = qw(job_or_skip job_program tenant instance attachment source_of
     run_job job_row object events hops run_program);
 
 my $json = JSON::PP->new->canonical->utf8;
 my %category = (ptv => 'video', gif => 'video', ptt => 'audio');
-my $program = $ENV{TEST_RUN_JOB} // 'build/test/run_job';
+
+# beside the worker that is under test
+my $program = $ENV{TEST_RUN_JOB} // ($ENV{MEDIA_WORKER} // 'build/media-worker')
+    =~ s{[^/]*$}{test/run_job}r;
 
 
 sub job_or_skip {
@@ -103,6 +106,9 @@ sub attachment {
 
     return $id;
 }
+
+
+sub job_program { return $program }
 
 
 sub run_program {
