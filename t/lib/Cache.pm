@@ -222,7 +222,8 @@ sub error_log { $_[0]->read_file('logs/error.log') }
 sub alarms {
     my ($self) = @_;
 
-    return join "\n", grep { /\[(?:alert|crit|emerg)\]|Sanitizer|runtime error/ }
+    return join "\n",
+        grep { /\[(?:alert|crit|emerg)\]|Sanitizer|runtime error/ }
         split /\n/, $self->error_log . $self->read_file('logs/stderr.log');
 }
 
