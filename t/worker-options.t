@@ -93,6 +93,7 @@ my %bad = (
     MEDIA_IMAGE_MAX_SIZE => 'big', MEDIA_LOG_FORMAT => 'xml',
     MEDIA_LOG_LEVEL => 'loud', MEDIA_MAX_RSS => '0',
     MEDIA_PUBLIC_URL => 'ftp://h/', MEDIA_RETRY_DELAYS => '5 5',
+    RABBITMQ_URL => 'http://h/', REDIS_URL => 'h:6379',
     S3_USE_SSL => 'true', WHATSAPP_CDN_URL => 'mmg.whatsapp.net'
 );
 

@@ -150,11 +150,23 @@ ok wait_until(60, sub { rows() eq '154 154' }),
 ok wait_log($pid, qr/killed by signal 9/, 1), 'the master tells it';
 
 
-# SIGTERM
+# SIGTERM, while the database holds the jobs in hand for some seconds
 
 my %last = children($pid);
+my $psql = fork // die;
+
+exec 'psql', '-q', '-d', $ENV{DATABASE_URL}, '-c', 'BEGIN', '-c',
+    'LOCK TABLE media.messages', '-c', 'SELECT pg_sleep(4)', '-o',
+    '/dev/null', '-c', 'COMMIT' or die unless $psql;
+
+sleep 1;
+send_messages(6);
+sleep 1;
 
 is stop_worker($pid), 0, 'SIGTERM: exits with 0';
+waitpid $psql, 0;
+like worker_log($pid), qr/msg=stopping.*msg=job\b[^\n]*result=done/s,
+    'the job in hand is finished';
 is notified(1), 'STOPPING=1', 'STOPPING=1';
 like worker_log($pid), qr/msg=stopped/, 'after its children';
 ok !(grep { alive($_) } keys %last), 'none of them is left';
@@ -174,7 +186,7 @@ ok wait_until(10, sub { !grep { alive($_) } keys %last }),
 
 $pid = start_worker(MEDIA_MAX_JOBS => 1, MEDIA_CHILDREN_DOWNLOAD => 0);
 send_messages(10);
-ok wait_until(30, sub { rows() eq '164 164' }), 'with one job a child';
+ok wait_until(30, sub { rows() eq '170 170' }), 'with one job a child';
 is stop_worker($pid, 'QUIT'), 0, 'SIGQUIT: exits with 0';
 
 done_testing;

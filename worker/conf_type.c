@@ -17,6 +17,10 @@ static const char *conf_parse_string(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_url(const conf_entry_t *e, conf_t *c,
     const char *value);
+static const char *conf_parse_amqp(const conf_entry_t *e, conf_t *c,
+    const char *value);
+static const char *conf_parse_redis(const conf_entry_t *e, conf_t *c,
+    const char *value);
 static const char *conf_parse_base(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_count(const conf_entry_t *e, conf_t *c,
@@ -56,6 +60,12 @@ const conf_type_t  conf_string = {
 };
 const conf_type_t  conf_url = {
     conf_parse_url, conf_print_string, true
+};
+const conf_type_t  conf_amqp = {
+    conf_parse_amqp, conf_print_string, true
+};
+const conf_type_t  conf_redis = {
+    conf_parse_redis, conf_print_string, true
 };
 const conf_type_t  conf_base = {
     conf_parse_base, conf_print_string, true
@@ -121,6 +131,30 @@ conf_parse_url(const conf_entry_t *e, conf_t *c, const char *value)
 
     if (u.target.len > 1) {
         return "must not have a path";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_amqp(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    if (value[0] != '\0' && strncmp(value, "amqp://", 7) != 0
+        && strncmp(value, "amqps://", 8) != 0)
+    {
+        return "must begin with amqp:// or amqps://";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_redis(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    if (value[0] != '\0' && strncmp(value, "redis://", 8) != 0) {
+        return "must begin with redis://";
     }
 
     return conf_parse_string(e, c, value);

@@ -16,6 +16,7 @@
 #define OUTBOX_STREAM_MAX  "10000"      /* entries of a tenant's stream */
 #define OUTBOX_BATCH       "500"
 #define OUTBOX_PENDING     256          /* ids kept; the sweeper has the rest */
+#define OUTBOX_PAUSE       5000         /* ms after a failure of Redis */
 
 
 static int outbox_send(child_t *child, const char *tenant, const char *id,
@@ -28,6 +29,9 @@ static int outbox_publish(child_t *child, const char *where,
 /* events of the transaction; of one rolled back no row is found */
 static int      outbox_n;
 static int64_t  outbox_ids[OUTBOX_PENDING];
+
+/* no job waits for Redis again and again */
+static int64_t  outbox_retry_at;
 
 
 int
@@ -100,11 +104,15 @@ event_publish_left(child_t *child)
 static int
 outbox_publish(child_t *child, const char *where, const char *param)
 {
-    int         i, sent;
-    char        sql[640], done[OUTBOX_PENDING * 2 * 21 + 3];
-    size_t      len;
-    PGresult   *res;
-    const char *params[1];
+    int          i, sent;
+    char         sql[640], done[OUTBOX_PENDING * 2 * 21 + 3];
+    size_t       len;
+    PGresult    *res;
+    const char  *params[1];
+
+    if (now_ms() < outbox_retry_at) {
+        return 0;
+    }
 
     snprintf(sql, sizeof(sql),
              "SELECT id, tenant_id, type, jsonb_build_object('id', id,"
@@ -128,6 +136,7 @@ outbox_publish(child_t *child, const char *where, const char *param)
         if (outbox_send(child, PQgetvalue(res, i, 1), PQgetvalue(res, i, 0),
                         PQgetvalue(res, i, 2), PQgetvalue(res, i, 3)) != 0)
         {
+            outbox_retry_at = now_ms() + OUTBOX_PAUSE;
             break;
         }
 
