@@ -70,6 +70,7 @@ ngx_http_media_store_handler(ngx_http_request_t *r)
     /* error_page leads here with what nginx refused by itself */
 
     if (r->err_status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        r->err_status = 0;
         return ngx_http_media_store_send_error(r,
                                               NGX_HTTP_MEDIA_STORE_TOO_LARGE);
     }
@@ -104,22 +105,34 @@ ngx_http_media_store_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_media_store_add_id(ngx_http_request_t *r)
 {
-    ngx_str_t                   value;
+    ngx_str_t  id;
+
+    ngx_http_media_store_request_id(r, &id);
+
+    return ngx_media_add_header(r, "x-amz-request-id", &id) != NULL
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* the log's $request_id: an indexed variable keeps its value */
+
+void
+ngx_http_media_store_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_http_media_loc_conf_t  *lcf;
     ngx_http_variable_value_t  *vv;
 
-    static ngx_str_t  name = ngx_string("request_id");
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    vv = ngx_http_get_variable(r, &name, ngx_hash_key(name.data, name.len));
+    vv = ngx_http_get_indexed_variable(r, lcf->store.request_id);
 
     if (vv == NULL || vv->not_found) {
-        return NGX_ERROR;
+        ngx_str_null(id);
+        return;
     }
 
-    value.data = vv->data;
-    value.len = vv->len;
-
-    return ngx_media_add_header(r, "x-amz-request-id", &value) != NULL
-           ? NGX_OK : NGX_ERROR;
+    id->data = vv->data;
+    id->len = vv->len;
 }
 
 
@@ -520,9 +533,11 @@ ngx_http_media_store_subresource(ngx_http_media_store_job_t *job)
 char *
 ngx_http_media_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_str_t                        *value;
-    ngx_http_core_loc_conf_t         *clcf;
-    ngx_http_media_loc_conf_t        *lcf = conf;
+    ngx_str_t                  *value;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_media_loc_conf_t  *lcf = conf;
+
+    static ngx_str_t  name = ngx_string("request_id");
 
     if (lcf->store.path.data) {
         return "is duplicate";
@@ -544,6 +559,11 @@ ngx_http_media_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (lcf->store.path.len > NGX_HTTP_MEDIA_STORE_PATH_MAX) {
         return "has too long a path";
+    }
+
+    lcf->store.request_id = ngx_http_get_variable_index(cf, &name);
+    if (lcf->store.request_id == NGX_ERROR) {
+        return NGX_CONF_ERROR;
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);

@@ -94,6 +94,7 @@ typedef struct {
     ngx_str_t                        secret_key;
     ngx_str_t                        secret_key_file;
     ngx_str_t                        region;
+    ngx_int_t                        request_id;    /* variable's index */
 #if (NGX_THREADS)
     ngx_thread_pool_t               *thread_pool;
 #endif
@@ -272,6 +273,8 @@ char *ngx_http_media_store_merge_loc(ngx_conf_t *cf,
     ngx_http_media_store_loc_conf_t *prev,
     ngx_http_media_store_loc_conf_t *conf);
 ngx_int_t ngx_http_media_store_init_process(ngx_cycle_t *cycle);
+
+void ngx_http_media_store_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 
 /* ngx_http_media_store_job.c */

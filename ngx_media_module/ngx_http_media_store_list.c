@@ -205,7 +205,8 @@ ngx_http_media_store_list_args(ngx_http_media_store_list_t *ls)
 
         /* a marker that is a common prefix stands for all keys below it */
 
-        if (ls->delimiter.len && ls->after.len > ls->delimiter.len
+        if (ls->delimiter.len
+            && ls->after.len >= ls->prefix.len + ls->delimiter.len
             && ngx_memcmp(ls->after.data + ls->after.len - ls->delimiter.len,
                           ls->delimiter.data, ls->delimiter.len)
                == 0)

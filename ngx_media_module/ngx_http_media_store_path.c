@@ -411,8 +411,18 @@ ngx_http_media_store_unlink(ngx_str_t *bucket_path, ngx_str_t *path)
 
         *p = '\0';
 
-        if (rmdir((char *) path->data) == -1) {
-            return ngx_http_media_store_sync_dir((char *) path->data);
+        if (rmdir((char *) path->data) == 0 || ngx_errno == NGX_ENOENT) {
+            continue;
+        }
+
+        if (ngx_http_media_store_sync_dir((char *) path->data) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        /* else another one has removed it in between */
+
+        if (ngx_errno != NGX_ENOENT) {
+            return NGX_ERROR;
         }
     }
 

@@ -107,11 +107,8 @@ ngx_http_media_store_send_error(ngx_http_request_t *r,
     ngx_http_media_store_error_e error)
 {
     ngx_str_t                       s;
-    ngx_http_variable_value_t      *vv;
     ngx_http_media_store_text_t     t;
     ngx_http_media_store_answer_t  *answer;
-
-    static ngx_str_t  name = ngx_string("request_id");
 
     answer = &ngx_http_media_store_answers[error];
 
@@ -135,13 +132,8 @@ ngx_http_media_store_send_error(ngx_http_request_t *r,
 
     ngx_http_media_store_xml(&t, "Resource", &r->uri);
 
-    vv = ngx_http_get_variable(r, &name, ngx_hash_key(name.data, name.len));
-
-    if (vv != NULL && !vv->not_found) {
-        s.data = vv->data;
-        s.len = vv->len;
-        ngx_http_media_store_xml(&t, "RequestId", &s);
-    }
+    ngx_http_media_store_request_id(r, &s);
+    ngx_http_media_store_xml(&t, "RequestId", &s);
 
     ngx_http_media_store_puts(&t, "</Error>\n");
 
@@ -167,6 +159,7 @@ ngx_http_media_store_send_text(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.status = status;
     r->headers_out.content_length_n = xml->len;
     r->allow_ranges = 0;
+    r->disable_not_modified = 1;
 
     if (xml->len) {
         ngx_str_set(&r->headers_out.content_type, "application/xml");
