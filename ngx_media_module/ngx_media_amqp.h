@@ -13,8 +13,13 @@
 
 #include "ngx_media_peer.h"
 
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>            /* since librabbitmq 0.12 */
+#include <rabbitmq-c/framing.h>
+#else
 #include <amqp.h>
 #include <amqp_framing.h>
+#endif
 
 
 typedef struct {
