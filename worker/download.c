@@ -319,7 +319,7 @@ download_put(child_t *child, attachment_t *a)
         return download_retry(child, a);
     }
 
-    fetch_reason(a, "S3 is not available: HTTP %ld", status);
+    fetch_reason(a, "S3 did not store the file: HTTP %ld", status);
     return download_again(child, a, "put");
 }
 
@@ -411,7 +411,7 @@ download_thumbnail(child_t *child, attachment_t *a)
     close(image.thumb_fd);
 
     if (rc != 0) {
-        fetch_reason(a, "S3 did not take the thumbnail: HTTP %ld", status);
+        fetch_reason(a, "S3 did not store the thumbnail: HTTP %ld", status);
         return -1;
     }
 
