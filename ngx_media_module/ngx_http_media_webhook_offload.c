@@ -77,10 +77,13 @@ ngx_http_media_webhook_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ctx->offload = r->headers_out.status;
 
     if (rc != NGX_OK || ctx->offload == 0) {
-        ctx->offload = NGX_HTTP_BAD_GATEWAY;
+        ctx->offload = (rc >= NGX_HTTP_SPECIAL_RESPONSE)
+                       ? (ngx_uint_t) rc : NGX_HTTP_BAD_GATEWAY;
     }
 
-    return rc;
+    /* an error would end the whole request, without an answer */
+
+    return NGX_OK;
 }
 
 

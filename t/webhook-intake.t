@@ -213,6 +213,12 @@ SKIP: {
     cmp_ok($grown, '<', 8192, "grew by $grown kB");
 }
 
+($status, $answer) = $nginx->post('/lost?token=secret',
+    '"' . 'x' x 2000 . '"');
+is($status, 503, 'the store is away');
+like($answer, qr/^Retry-After: [1-5]\r$/m, 'Retry-After');
+ok(!get(), 'nothing published');
+
 # no queue
 
 $amqp->unbind($queue, 'media', $queue);

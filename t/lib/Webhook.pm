@@ -57,6 +57,16 @@ http {
             media_webhook_max_body 2m;
             media_webhook_max_message 1k;
         }
+        location = /lost {
+            media_webhook wapi;
+            media_webhook_token secret;
+            media_webhook_max_message 1k;
+            media_webhook_offload /closed/;
+        }
+        location /closed/ {
+            internal;
+            proxy_pass http://127.0.0.1:1;
+        }
         location = /cloudapi {
             media_webhook cloudapi;
             media_webhook_secret first;
