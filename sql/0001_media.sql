@@ -56,6 +56,15 @@ CREATE TABLE media.conversations (
     UNIQUE (instance_id, chat)
 );
 
+-- the other address of a person's chat (LID, business-scoped user id), so
+-- that a message which names only that one finds the conversation
+CREATE TABLE media.chat_aliases (
+    tenant_id   text NOT NULL REFERENCES media.tenants ON DELETE CASCADE,
+    alias       text NOT NULL,
+    address     text NOT NULL,
+    PRIMARY KEY (tenant_id, alias)
+);
+
 CREATE TABLE media.messages (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id        text NOT NULL REFERENCES media.tenants ON DELETE CASCADE,

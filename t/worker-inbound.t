@@ -84,6 +84,28 @@ evolution('messages.upsert', text_message($id, "a\x{0}b"));
 is message($id, 'm.content')->[0], 'ab', 'a zero byte is left out';
 
 
+# a chat that begins under its LID goes on under the phone's number
+
+my $lid = int(rand 1e14) . '@lid';
+my @lids = map { unique_id() } 1 .. 3;
+
+sub lid_message {
+    my ($n, %key) = @_;
+    my $data = text_message($lids[$n], "lid $n", chat => $lid);
+
+    $data->{key} = { %{ $data->{key} }, %key };
+    evolution('messages.upsert', $data);
+    return message($lids[$n], 'c.id, c.chat');
+}
+
+my ($begun, $under) = @{ lid_message(0) };
+is $under, $lid, 'a chat known by its LID only';
+is_deeply lid_message(1, remoteJidAlt => '5521987650001@s.whatsapp.net'),
+    [ $begun, '5521987650001' ], 'goes on under the number';
+is_deeply lid_message(2), [ $begun, '5521987650001' ],
+    'and is found by the LID';
+
+
 # twenty times the same, all at once
 
 $id = unique_id();

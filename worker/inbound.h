@@ -54,6 +54,9 @@ int inbound_edit(inbound_t *in, const media_webhook_item_t *item,
     bool *found);
 /* the job for a picture that changed */
 int inbound_picture(inbound_t *in, const media_webhook_item_t *item);
+/* the chat by its one address, whichever of two the item names */
+int inbound_chat(inbound_t *in, const media_webhook_item_t *item,
+    const char **chat);
 int inbound_upsert_contact(inbound_t *in, const char *address,
     const char *name, const char **id);
 

@@ -12,6 +12,8 @@
 
 
 static int inbound_status_early(inbound_t *in, const char *const *params);
+static int inbound_learn_alias(inbound_t *in, const char *alias,
+    const char *chat);
 
 
 static const char  inbound_status_sql[] =
@@ -53,6 +55,16 @@ static const char  inbound_picture_sql[] =
     "   AND (profile_pic_source <> split_part($3, '?', 1) OR $5::boolean)"
     " RETURNING jsonb_build_object('tenant_id', tenant_id, 'instance_id',"
     "       $4::text, 'phone', address, 'url', $3::text)::text";
+
+static const char  inbound_alias_sql[] =
+    "WITH a AS (INSERT INTO media.chat_aliases (tenant_id, alias, address)"
+    "     VALUES ($1, $2, $3) ON CONFLICT (tenant_id, alias) DO UPDATE"
+    "     SET address = excluded.address"
+    "     WHERE chat_aliases.address <> excluded.address)"
+    " UPDATE media.conversations SET chat = $3, contact_id = NULL"
+    "  WHERE instance_id = $4::bigint AND chat = $2"
+    "    AND NOT EXISTS (SELECT 1 FROM media.conversations"
+    "        WHERE instance_id = $4::bigint AND chat = $3)";
 
 static const char  inbound_edit_sql[] =
     "UPDATE media.messages SET content = $3, updated_at = now(),"
@@ -190,6 +202,63 @@ inbound_contact(inbound_t *in, const media_webhook_item_t *item)
     }
 
     return item->profile_pic_url.len ? inbound_picture(in, item) : 0;
+}
+
+
+int
+inbound_chat(inbound_t *in, const media_webhook_item_t *item,
+    const char **chat)
+{
+    PGresult    *res;
+    const char  *params[2];
+
+    *chat = inbound_text(in, item->chat);
+
+    if (item->is_group || strspn(*chat, "0123456789") == strlen(*chat)) {
+        return item->chat_alt.len == 0 ? 0
+               : inbound_learn_alias(in, inbound_text(in, item->chat_alt),
+                                     *chat);
+    }
+
+    params[0] = in->tenant;
+    params[1] = *chat;
+
+    res = db_exec(in->child, "SELECT address FROM media.chat_aliases"
+                             " WHERE tenant_id = $1 AND alias = $2", 2,
+                  params);
+    if (res == NULL) {
+        return -1;
+    }
+
+    if (PQntuples(res) > 0) {
+        *chat = inbound_text(in, (media_str_t) {
+                                     strlen(PQgetvalue(res, 0, 0)),
+                                     PQgetvalue(res, 0, 0) });
+    }
+
+    PQclear(res);
+
+    return 0;
+}
+
+
+/* a conversation that began under the alias goes on under the address */
+
+static int
+inbound_learn_alias(inbound_t *in, const char *alias, const char *chat)
+{
+    PGresult    *res;
+    const char  *params[4];
+
+    params[0] = in->tenant;
+    params[1] = alias;
+    params[2] = chat;
+    params[3] = in->instance;
+
+    res = db_exec(in->child, inbound_alias_sql, 4, params);
+    PQclear(res);
+
+    return (res == NULL) ? -1 : 0;
 }
 
 

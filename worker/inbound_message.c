@@ -215,15 +215,17 @@ inbound_conversation(inbound_t *in, const media_webhook_item_t *item,
     message_t *m)
 {
     PGresult    *res;
-    const char  *name, *contact, *params[5];
+    const char  *chat, *name, *contact, *params[5];
 
     contact = NULL;
     name = item->from_me ? "" : inbound_text(in, item->sender_name);
 
+    if (inbound_chat(in, item, &chat) != 0) {
+        return -1;
+    }
+
     if (inbound_is_person(item->chat)) {
-        if (inbound_upsert_contact(in, inbound_text(in, item->chat), name,
-                                   &contact) != 0)
-        {
+        if (inbound_upsert_contact(in, chat, name, &contact) != 0) {
             return -1;
         }
 
@@ -240,7 +242,7 @@ inbound_conversation(inbound_t *in, const media_webhook_item_t *item,
     params[0] = in->tenant;
     params[1] = in->instance;
     params[2] = contact;
-    params[3] = inbound_text(in, item->chat);
+    params[3] = chat;
     params[4] = item->is_group ? "true" : "false";
 
     /* none: another child has just made it, and the next look sees it */
