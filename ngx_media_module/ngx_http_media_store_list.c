@@ -100,6 +100,7 @@ ngx_http_media_store_list_work(ngx_http_media_store_job_t *job)
     ls->job = job;
     ls->keys.pool = job->pool;
     ls->groups.pool = job->pool;
+    ngx_str_set(&ls->prefix, "");
 
     if (ngx_http_media_store_list_args(ls) != NGX_OK) {
         job->error = NGX_HTTP_MEDIA_STORE_INVALID_ARGUMENT;

@@ -205,7 +205,7 @@ ngx_http_media_store_text(ngx_http_media_store_text_t *t, const void *data,
     size_t   size;
     u_char  *p;
 
-    if (t->failed) {
+    if (t->failed || len == 0) {
         return;
     }
 
@@ -222,9 +222,8 @@ ngx_http_media_store_text(ngx_http_media_store_text_t *t, const void *data,
             return;
         }
 
-        ngx_memcpy(p, t->start, t->last - t->start);
-
         if (t->start != NULL) {
+            ngx_memcpy(p, t->start, t->last - t->start);
             (void) ngx_pfree(t->pool, t->start);
         }
 
