@@ -17,11 +17,15 @@
 
 
 static ngx_int_t ngx_http_media_lookup_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_media_lookup_answered(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx);
 static ngx_int_t ngx_http_media_lookup_guard(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_str_t *key);
 static ngx_int_t ngx_http_media_lookup_key(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_http_media_cache_ctx_t *cctx);
 static ngx_int_t ngx_http_media_lookup_start(ngx_http_request_t *r,
+    ngx_http_media_loc_conf_t *lcf, ngx_str_t *key);
+static ngx_int_t ngx_http_media_lookup_wait(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx);
 static ngx_int_t ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx,
     ngx_uint_t head);
@@ -39,11 +43,10 @@ static void ngx_http_media_lookup_cleanup(void *data);
 static ngx_int_t
 ngx_http_media_lookup_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
-    ngx_str_t                    key;
-    ngx_http_media_ctx_t        *ctx;
-    ngx_http_media_loc_conf_t   *lcf;
-    ngx_http_media_cache_ctx_t  *cctx;
+    ngx_int_t                   rc;
+    ngx_str_t                   key;
+    ngx_http_media_ctx_t       *ctx;
+    ngx_http_media_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
@@ -54,17 +57,7 @@ ngx_http_media_lookup_handler(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
 
     if (ctx && ctx->cache) {
-        cctx = ctx->cache;
-
-        if (cctx->job) {
-            return NGX_AGAIN;
-        }
-
-        if (cctx->status == NGX_HTTP_MEDIA_CACHE_HIT) {
-            r->content_handler = ngx_http_media_cached_handler;
-        }
-
-        return NGX_DECLINED;
+        return ngx_http_media_lookup_answered(r, ctx->cache);
     }
 
     rc = ngx_http_media_lookup_guard(r, lcf, &key);
@@ -80,35 +73,25 @@ ngx_http_media_lookup_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_media_get_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return ngx_http_media_lookup_start(r, lcf, &key);
+}
+
+
+/* the phase handler is called again when there is an answer */
+
+static ngx_int_t
+ngx_http_media_lookup_answered(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx)
+{
+    if (cctx->job) {
+        return NGX_AGAIN;
     }
 
-    cctx = ngx_pcalloc(r->pool, sizeof(ngx_http_media_cache_ctx_t));
-    if (cctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (cctx->status == NGX_HTTP_MEDIA_CACHE_HIT) {
+        r->content_handler = ngx_http_media_cached_handler;
     }
 
-    cctx->request = r;
-    cctx->object_key = key;
-
-    rc = ngx_http_media_lookup_key(r, lcf, cctx);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ctx->cache = cctx;
-
-    if (ngx_http_test_predicates(r, lcf->cache.bypass) != NGX_OK) {
-        cctx->status = NGX_HTTP_MEDIA_CACHE_BYPASS;
-        return NGX_DECLINED;
-    }
-
-    cctx->status = NGX_HTTP_MEDIA_CACHE_MISS;
-
-    return ngx_http_media_lookup_start(r, cctx);
+    return NGX_DECLINED;
 }
 
 
@@ -179,6 +162,46 @@ ngx_http_media_lookup_key(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_media_lookup_start(ngx_http_request_t *r,
+    ngx_http_media_loc_conf_t *lcf, ngx_str_t *key)
+{
+    ngx_int_t                    rc;
+    ngx_http_media_ctx_t        *ctx;
+    ngx_http_media_cache_ctx_t  *cctx;
+
+    ctx = ngx_http_media_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cctx = ngx_pcalloc(r->pool, sizeof(ngx_http_media_cache_ctx_t));
+    if (cctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cctx->request = r;
+    cctx->object_key = *key;
+
+    rc = ngx_http_media_lookup_key(r, lcf, cctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->cache = cctx;
+
+    if (ngx_http_test_predicates(r, lcf->cache.bypass) != NGX_OK) {
+        cctx->status = NGX_HTTP_MEDIA_CACHE_BYPASS;
+        return NGX_DECLINED;
+    }
+
+    cctx->status = NGX_HTTP_MEDIA_CACHE_MISS;
+
+    return ngx_http_media_lookup_wait(r, cctx);
+}
+
+
+static ngx_int_t
+ngx_http_media_lookup_wait(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx)
 {
     ngx_uint_t                   head;

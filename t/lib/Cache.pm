@@ -10,6 +10,7 @@ use warnings;
 
 use Cwd qw(getcwd);
 use Digest::SHA qw(sha256_hex);
+use Errno;
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
@@ -356,6 +357,7 @@ sub request {
 
     while (time() < $left) {
         my $n = sysread $socket, $text, 65536, length $text;
+        next if !defined $n && $!{EINTR};
         last unless $n;
     }
 
