@@ -116,11 +116,15 @@ SKIP: {
         'bytes=1-3', "$dir/part");
     is -s "$dir/part", 3, 'aws range: length';
 
+    # radosgw's errors have no message, on which aws itself stumbles
+
     my ($rc, $text) = run(@aws, 's3api', 'get-object', '--bucket', $bucket,
         '--key', 'none', "$dir/none");
-    like $text, qr/NoSuchKey/, 'aws: NoSuchKey';
+    isnt $rc, 0, 'aws: no object';
+    like $text, qr/NoSuchKey/, 'aws: NoSuchKey' if $store;
     ($rc, $text) = run(@aws, 's3', 'rb', "s3://$bucket");
-    like $text, qr/BucketNotEmpty/, 'aws: BucketNotEmpty';
+    isnt $rc, 0, 'aws: bucket not empty';
+    like $text, qr/BucketNotEmpty/, 'aws: BucketNotEmpty' if $store;
 
     ok_run('aws rm --recursive', qr/delete/, @aws, 's3', 'rm',
         '--recursive', "s3://$bucket");
