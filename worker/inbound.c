@@ -14,6 +14,8 @@
 
 
 #define INBOUND_BODY_MAX  (256 * 1024 * 1024)   /* bytes of an offloaded one */
+#define INBOUND_LOCKS     1024          /* a batch of thousands of messages
+                                           must fit PostgreSQL's lock table */
 
 
 static void inbound_init(inbound_t *in, child_t *child, job_t *job);
@@ -371,8 +373,8 @@ inbound_item_begin(inbound_t *in, const media_webhook_item_t *item)
     uuid[8] = '\0';
 
     snprintf(sql, sizeof(sql),
-             "SAVEPOINT item; SELECT pg_advisory_xact_lock(7305, %d)",
-             (int) strtoul(uuid, NULL, 16));
+             "SAVEPOINT item; SELECT pg_advisory_xact_lock(7305, %lu)",
+             strtoul(uuid, NULL, 16) % INBOUND_LOCKS);
 
     return inbound_exec(in, sql);
 }
