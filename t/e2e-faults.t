@@ -181,5 +181,8 @@ sub restart {
     kill 'KILL', $pid;
     sleep 1.5;
 
-    return system("$FindBin::Bin/../dev up >/dev/null 2>&1") == 0;
+    my $out = `$FindBin::Bin/../dev up 2>&1`;
+
+    diag($out) if $?;
+    return $? == 0;
 }

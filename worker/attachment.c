@@ -20,6 +20,7 @@
 #define ATTACHMENT_TRIES  6
 
 
+static int attachment_lock(child_t *child, const char *id);
 static int attachment_state(child_t *child, const char *id);
 static void attachment_load(attachment_t *a);
 static const char *attachment_field(const attachment_t *a, const char *name);
@@ -38,8 +39,7 @@ static const char  attachment_lease_sql[] =
     "  FROM media.conversations c, media.instances i"
     " WHERE a.id = $1::uuid"
     "   AND c.id = a.conversation_id AND i.id = c.instance_id"
-    "   AND (a.status = 'pending' OR (a.status = 'processing'"
-    "        AND ($3::boolean OR coalesce(a.lease_until, now()) <= now())))"
+    "   AND a.status IN ('pending', 'processing')"
     " RETURNING a.id, a.tenant_id, a.conversation_id, a.category,"
     "       a.file_name, a.file_type, a.attempts,"
     "       i.id AS instance, i.provider, i.name, i.base_url, i.token,"
@@ -91,25 +91,33 @@ static const char  attachment_fail_sql[] =
 
 
 /*
- * abandoned: the broker says that another child had this job and is gone, so
- * its lease holds nobody back.
+ * The lease is an advisory lock of the child's database session, which ends
+ * with the child however that dies; lease_until is for the sweeper.  After a
+ * lost session two children may do the same work, which changes nothing.
  */
 int
-attachment_lease(child_t *child, const char *id, bool abandoned,
-    attachment_t *a)
+attachment_lease(child_t *child, const char *id, attachment_t *a)
 {
     char         seconds[16];
-    const char  *params[3];
+    const char  *params[2];
 
     memset(a, 0, sizeof(attachment_t));
     a->fd = -1;
 
+    switch (attachment_lock(child, id)) {
+
+    case 0:
+        return attachment_state(child, id);
+
+    case -1:
+        return ATTACHMENT_AWAY;
+    }
+
     snprintf(seconds, sizeof(seconds), "%d", conf.lease);
     params[0] = id;
     params[1] = seconds;
-    params[2] = abandoned ? "t" : "f";
 
-    a->row = db_exec(child, attachment_lease_sql, 3, params);
+    a->row = db_exec(child, attachment_lease_sql, 2, params);
 
     if (a->row == NULL) {
         return ATTACHMENT_AWAY;
@@ -121,6 +129,26 @@ attachment_lease(child_t *child, const char *id, bool abandoned,
 
     attachment_load(a);
     return ATTACHMENT_LEASED;
+}
+
+
+/* 1: locked, 0: another child has it, -1: no database */
+static int
+attachment_lock(child_t *child, const char *id)
+{
+    int        rc;
+    PGresult  *res;
+
+    res = db_exec(child, "SELECT pg_try_advisory_lock("
+                         "hashtextextended($1, 0))", 1, &id);
+    if (res == NULL) {
+        return -1;
+    }
+
+    rc = PQgetvalue(res, 0, 0)[0] == 't';
+    PQclear(res);
+
+    return rc;
 }
 
 
@@ -388,8 +416,12 @@ attachment_finish(child_t *child, const attachment_t *a, const char *type,
 
 
 void
-attachment_free(attachment_t *a)
+attachment_free(child_t *child, attachment_t *a)
 {
+    if (a->row != NULL) {
+        PQclear(db_exec(child, "SELECT pg_advisory_unlock_all()", 0, NULL));
+    }
+
     if (a->fd != -1) {
         close(a->fd);
     }

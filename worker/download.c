@@ -62,7 +62,7 @@ download_job(child_t *child, job_t *job)
     }
 
     log_context("attachment", id);
-    rc = attachment_lease(child, id, job->redelivered, &a);
+    rc = attachment_lease(child, id, &a);
 
     switch (rc) {
 
@@ -87,7 +87,7 @@ download_job(child_t *child, job_t *job)
         result = JOB_AGAIN;
     }
 
-    attachment_free(&a);
+    attachment_free(child, &a);
     log_context("attachment", NULL);
 
     return result;

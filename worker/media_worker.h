@@ -353,14 +353,13 @@ enum { ATTACHMENT_LEASED = 0, ATTACHMENT_FINISHED, ATTACHMENT_BUSY,
 
 /* attachment.c: 0 or -1, but for attachment_lease().  a->row is freed by
    attachment_free() whatever attachment_lease() returned. */
-int attachment_lease(child_t *child, const char *id, bool abandoned,
-    attachment_t *a);
+int attachment_lease(child_t *child, const char *id, attachment_t *a);
 int attachment_renew(child_t *child, const attachment_t *a);
 /* back to pending; not counted: this attempt was not the attachment's fault */
 int attachment_release(child_t *child, const attachment_t *a, bool counted);
 int attachment_complete(child_t *child, const attachment_t *a);
 int attachment_fail(child_t *child, const attachment_t *a);
-void attachment_free(attachment_t *a);
+void attachment_free(child_t *child, attachment_t *a);
 
 /* fetch.c */
 typedef struct {

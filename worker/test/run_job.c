@@ -4,7 +4,7 @@
  * Runs pieces of the worker from the command line, without a broker, for the
  * tests in t/: the environment configures it like media-worker.
  *
- *     run_job download [-r] ATTACHMENT_ID ...     -r: as a redelivered job
+ *     run_job download ATTACHMENT_ID ...
  *     run_job profile JSON
  *     run_job get KEY >FILE
  *     run_job put KEY FILE TYPE
@@ -96,11 +96,6 @@ run_download(child_t *child, char **argv)
     memset(&job, 0, sizeof(job_t));
 
     for ( /* void */ ; *argv != NULL; argv++) {
-        if (strcmp(*argv, "-r") == 0) {
-            job.redelivered = true;
-            continue;
-        }
-
         n = snprintf(body, sizeof(body), "{\"attachment_id\":\"%s\"}", *argv);
         media_str_set(&job.body, body, n);
 
