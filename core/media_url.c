@@ -129,6 +129,10 @@ url_authority(media_url_t *u, const char *p, const char *last)
         p++;
     }
 
+    if (p >= last) {
+        return MEDIA_ERROR;
+    }
+
     end = memchr(p, bracketed ? ']' : ':', (size_t) (last - p));
 
     if (end == NULL) {
