@@ -116,6 +116,10 @@ typedef struct {
 /* the context of a request, made if there is none; NULL: no memory */
 ngx_http_media_ctx_t *ngx_http_media_get_ctx(ngx_http_request_t *r);
 
+/* the value of a request header, any case; NULL if it did not come */
+ngx_str_t *ngx_http_media_get_header(ngx_http_request_t *r,
+    const char *name);
+
 /* reads a secret of a few lines into the ngx_str_t at cmd->offset */
 char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

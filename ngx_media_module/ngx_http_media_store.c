@@ -191,7 +191,7 @@ ngx_http_media_store_verify(ngx_http_request_t *r,
         return NGX_HTTP_MEDIA_STORE_UNSIGNED_HEADER;
 
     default: /* MEDIA_SIGV4_MALFORMED */
-        return ngx_http_media_store_header(r, "authorization") != NULL
+        return ngx_http_media_get_header(r, "authorization") != NULL
                ? NGX_HTTP_MEDIA_STORE_AUTH_MALFORMED
                : NGX_HTTP_MEDIA_STORE_AUTH_QUERY;
     }

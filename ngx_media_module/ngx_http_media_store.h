@@ -303,10 +303,6 @@ void ngx_http_media_store_finish(ngx_http_media_store_job_t *job);
 ngx_uint_t ngx_http_media_store_arg(ngx_http_media_store_job_t *job,
     const char *name, ngx_str_t *value);
 
-/* a request header, or NULL; name in lower case */
-ngx_str_t *ngx_http_media_store_header(ngx_http_request_t *r,
-    const char *name);
-
 
 
 /* ngx_http_media_store_path.c: keys and the files that hold them */

@@ -66,7 +66,7 @@ ngx_http_media_store_body_init(ngx_http_media_store_job_t *job,
         up->declared = 0;
     }
 
-    h = ngx_http_media_store_header(r, "content-md5");
+    h = ngx_http_media_get_header(r, "content-md5");
     if (h != NULL
         && ngx_http_media_store_job_string(job, &up->content_md5, h) != NGX_OK)
     {
@@ -109,7 +109,7 @@ ngx_http_media_store_body_form(ngx_http_media_store_job_t *job,
 
     up = job->upload;
 
-    h = ngx_http_media_store_header(r, "x-amz-content-sha256");
+    h = ngx_http_media_get_header(r, "x-amz-content-sha256");
     if (h == NULL) {
         return NGX_OK;
     }
@@ -137,7 +137,7 @@ ngx_http_media_store_body_form(ngx_http_media_store_job_t *job,
         return NGX_OK;
     }
 
-    h = ngx_http_media_store_header(r, "x-amz-decoded-content-length");
+    h = ngx_http_media_get_header(r, "x-amz-decoded-content-length");
 
     up->declared = h ? ngx_atoof(h->data, h->len) : NGX_ERROR;
 
@@ -167,8 +167,8 @@ ngx_http_media_store_body_seed(ngx_http_media_store_job_t *job,
 
     up = job->upload;
 
-    h = ngx_http_media_store_header(r, "authorization");
-    date = ngx_http_media_store_header(r, "x-amz-date");
+    h = ngx_http_media_get_header(r, "authorization");
+    date = ngx_http_media_get_header(r, "x-amz-date");
 
     if (h == NULL || date == NULL || date->len != MEDIA_SIGV4_DATE_LEN) {
         job->error = NGX_HTTP_MEDIA_STORE_INVALID_REQUEST;
@@ -237,13 +237,13 @@ ngx_http_media_store_body_checksum(ngx_http_media_store_job_t *job,
     };
 
     up = job->upload;
-    trailer = ngx_http_media_store_header(r, "x-amz-trailer");
+    trailer = ngx_http_media_get_header(r, "x-amz-trailer");
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 
         ngx_sprintf(name, "x-amz-checksum-%V%Z", &names[i]);
 
-        h = ngx_http_media_store_header(r, (char *) name);
+        h = ngx_http_media_get_header(r, (char *) name);
 
         if (h == NULL
             && (trailer == NULL

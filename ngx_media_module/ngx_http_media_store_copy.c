@@ -30,7 +30,7 @@ ngx_http_media_store_copy_source(ngx_http_media_store_job_t *job,
 {
     ngx_str_t  *h;
 
-    h = ngx_http_media_store_header(r, "x-amz-metadata-directive");
+    h = ngx_http_media_get_header(r, "x-amz-metadata-directive");
 
     if (h != NULL) {
         if (h->len == 7 && ngx_strncmp(h->data, "REPLACE", 7) == 0) {
@@ -42,7 +42,7 @@ ngx_http_media_store_copy_source(ngx_http_media_store_job_t *job,
         }
     }
 
-    h = ngx_http_media_store_header(r, "x-amz-copy-source");
+    h = ngx_http_media_get_header(r, "x-amz-copy-source");
 
     if (ngx_http_media_store_copy_path(job, h) != NGX_OK
         || ngx_http_media_store_copy_conditions(job, r) != NGX_OK)
@@ -164,7 +164,7 @@ ngx_http_media_store_copy_string(ngx_http_media_store_job_t *job,
 {
     ngx_str_t  *h;
 
-    h = ngx_http_media_store_header(r, name);
+    h = ngx_http_media_get_header(r, name);
     if (h == NULL) {
         return NGX_OK;
     }
@@ -181,7 +181,7 @@ ngx_http_media_store_copy_time(ngx_http_request_t *r, const char *name)
 {
     ngx_str_t  *h;
 
-    h = ngx_http_media_store_header(r, name);
+    h = ngx_http_media_get_header(r, name);
 
     return h != NULL ? ngx_parse_http_time(h->data, h->len) : -1;
 }

@@ -77,7 +77,7 @@ ngx_http_media_store_multipart(ngx_http_media_store_job_t *job)
 
     } else if (r->method == NGX_HTTP_PUT && part) {
 
-        if (ngx_http_media_store_header(r, "x-amz-copy-source") != NULL) {
+        if (ngx_http_media_get_header(r, "x-amz-copy-source") != NULL) {
             job->error = NGX_HTTP_MEDIA_STORE_NOT_IMPLEMENTED;
 
         } else {

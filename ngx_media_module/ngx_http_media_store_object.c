@@ -253,7 +253,7 @@ ngx_http_media_store_get_header(ngx_http_media_store_job_t *job,
     /* a checksum is of the whole, and a client compares it if it asked */
 
     if (ngx_strncmp(name->data, "x-amz-checksum-", 15) == 0) {
-        mode = ngx_http_media_store_header(r, "x-amz-checksum-mode");
+        mode = ngx_http_media_get_header(r, "x-amz-checksum-mode");
 
         if (mode == NULL || r->headers_in.range != NULL) {
             return NGX_OK;
@@ -358,7 +358,7 @@ ngx_http_media_store_put(ngx_http_media_store_job_t *job)
 
     r = job->request;
 
-    h = ngx_http_media_store_header(r, "x-amz-copy-source");
+    h = ngx_http_media_get_header(r, "x-amz-copy-source");
 
     if (h == NULL && r->headers_in.content_length_n == -1) {
         job->error = NGX_HTTP_MEDIA_STORE_NO_LENGTH;

@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_media_webhook_credential(ngx_http_request_t *r,
     ngx_http_media_webhook_loc_conf_t *wlcf, ngx_str_t *value);
 static ngx_int_t ngx_http_media_webhook_argument(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
-static ngx_uint_t ngx_http_media_webhook_header(ngx_http_request_t *r,
-    const char *name, ngx_str_t *value);
 static ngx_uint_t ngx_http_media_webhook_match(ngx_array_t *secrets,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_media_webhook_cut_event(ngx_str_t *value);
@@ -65,11 +63,17 @@ static ngx_int_t
 ngx_http_media_webhook_credential(ngx_http_request_t *r,
     ngx_http_media_webhook_loc_conf_t *wlcf, ngx_str_t *value)
 {
+    ngx_str_t  *h;
+
     if (wlcf->credential) {
         return ngx_http_complex_value(r, wlcf->credential, value);
     }
 
-    if (ngx_http_media_webhook_header(r, "authorization", value)) {
+    h = ngx_http_media_get_header(r, "authorization");
+
+    if (h) {
+        *value = *h;
+
         if (value->len > 7
             && ngx_strncasecmp(value->data, (u_char *) "Bearer ", 7) == 0)
         {
@@ -80,9 +84,14 @@ ngx_http_media_webhook_credential(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_media_webhook_header(r, "x-webhook-token", value)
-        || ngx_http_media_webhook_header(r, "apikey", value))
-    {
+    h = ngx_http_media_get_header(r, "x-webhook-token");
+
+    if (h == NULL) {
+        h = ngx_http_media_get_header(r, "apikey");
+    }
+
+    if (h) {
+        *value = *h;
         return NGX_OK;
     }
 
@@ -115,41 +124,6 @@ ngx_http_media_webhook_argument(ngx_http_request_t *r, const char *name,
     value->len = n < 0 ? 0 : n;
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_media_webhook_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value)
-{
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && ngx_strncmp(h[i].lowcase_key, name, len) == 0)
-        {
-            *value = h[i].value;
-            return 1;
-        }
-    }
 }
 
 
@@ -200,21 +174,23 @@ ngx_http_media_webhook_cut_event(ngx_str_t *value)
 ngx_int_t
 ngx_http_media_webhook_read_signature(ngx_http_request_t *r)
 {
-    ngx_str_t                      value;
-    ngx_http_media_ctx_t          *ctx;
-    ngx_http_media_loc_conf_t     *mlcf;
+    ngx_str_t                  *value;
+    ngx_http_media_ctx_t       *ctx;
+    ngx_http_media_loc_conf_t  *mlcf;
 
-    if (!ngx_http_media_webhook_header(r, "x-hub-signature-256", &value)) {
+    value = ngx_http_media_get_header(r, "x-hub-signature-256");
+
+    if (value == NULL) {
         return NGX_HTTP_UNAUTHORIZED;
     }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (value.len != 7 + 2 * sizeof(ctx->webhook->signature)
-        || ngx_strncmp(value.data, "sha256=", 7) != 0
+    if (value->len != 7 + 2 * sizeof(ctx->webhook->signature)
+        || ngx_strncmp(value->data, "sha256=", 7) != 0
         || media_hex_decode(ctx->webhook->signature,
-                            (char *) value.data + 7, value.len - 7)
+                            (char *) value->data + 7, value->len - 7)
            != MEDIA_OK)
     {
         return NGX_HTTP_FORBIDDEN;

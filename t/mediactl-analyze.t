@@ -11,24 +11,16 @@ use warnings;
 use utf8;
 
 use File::Basename;
-use File::Temp qw(tempdir);
 use JSON::PP;
 use Test::More;
 
-my $mediactl = $ENV{MEDIACTL} || 'build/mediactl';
+use lib dirname(__FILE__) . '/lib';
+
+use Mediactl;
+
 my $data = dirname(__FILE__) . '/data/payloads';
-my $dir = tempdir(CLEANUP => 1);
 
 plan(skip_all => "$mediactl is not built") unless -x $mediactl;
-
-
-sub slurp {
-    my ($path) = @_;
-
-    open my $file, '<:raw', $path or die "cannot open $path: $!\n";
-    local $/;
-    return scalar <$file>;
-}
 
 
 sub spew {
@@ -39,27 +31,6 @@ sub spew {
     close $file or die "cannot write $path: $!\n";
 
     return $path;
-}
-
-
-# runs it; returns the exit code, standard output and standard error
-
-sub run {
-    my ($in, @args) = @_;
-
-    my $pid = fork() // die "fork: $!\n";
-
-    if ($pid == 0) {
-        open STDIN, '<', $in or die;
-        open STDOUT, '>', "$dir/out" or die;
-        open STDERR, '>', "$dir/err" or die;
-        exec $mediactl, @args or die;
-    }
-
-    waitpid $pid, 0;
-
-    return ($? & 127 ? "signal $?" : $? >> 8, slurp("$dir/out"),
-            slurp("$dir/err"));
 }
 
 

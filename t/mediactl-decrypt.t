@@ -10,43 +10,16 @@ use strict;
 use warnings;
 
 use File::Basename;
-use File::Temp qw(tempdir);
 use JSON::PP;
 use Test::More;
 
-my $mediactl = $ENV{MEDIACTL} || 'build/mediactl';
+use lib dirname(__FILE__) . '/lib';
+
+use Mediactl;
+
 my $data = dirname(__FILE__) . '/data/whatsapp-media';
-my $dir = tempdir(CLEANUP => 1);
 
 plan(skip_all => "$mediactl is not built") unless -x $mediactl;
-
-
-sub slurp {
-    my ($path) = @_;
-
-    open my $file, '<:raw', $path or die "cannot open $path: $!\n";
-    local $/;
-    return scalar <$file> // '';
-}
-
-
-sub run {
-    my ($in, @args) = @_;
-
-    my $pid = fork() // die "fork: $!\n";
-
-    if ($pid == 0) {
-        open STDIN, '<', $in or die;
-        open STDOUT, '>', "$dir/out" or die;
-        open STDERR, '>', "$dir/err" or die;
-        exec $mediactl, @args or die;
-    }
-
-    waitpid $pid, 0;
-
-    return ($? & 127 ? "signal $?" : $? >> 8, slurp("$dir/out"),
-            slurp("$dir/err"));
-}
 
 
 my $vectors = decode_json(slurp("$data/vectors.json"));

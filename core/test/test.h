@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "media_core.h"
 
 
 static int  passed, failed;
@@ -38,6 +41,18 @@ test_done(void)
     printf("%d passed, %d failed\n", passed, failed);
 
     return failed != 0 || passed == 0;
+}
+
+
+/* a view of a zero-terminated string */
+static inline media_str_t
+str(const char *s)
+{
+    media_str_t  v;
+
+    media_str_set(&v, s, strlen(s));
+
+    return v;
 }
 
 

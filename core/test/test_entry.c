@@ -19,17 +19,6 @@ static void test_damage(void);
 static void test_fuzz(void);
 
 
-static media_str_t
-str(const char *s)
-{
-    media_str_t  v;
-
-    media_str_set(&v, s, strlen(s));
-
-    return v;
-}
-
-
 static int
 same(media_str_t a, media_str_t b)
 {

@@ -24,17 +24,6 @@ static void test_keys(void);
 static void test_fuzz(void);
 
 
-static media_str_t
-str(const char *s)
-{
-    media_str_t  v;
-
-    media_str_set(&v, s, strlen(s));
-
-    return v;
-}
-
-
 int
 main(void)
 {

@@ -28,17 +28,6 @@ typedef struct {
 } request_t;
 
 
-static inline media_str_t
-str(const char *s)
-{
-    media_str_t  v;
-
-    media_str_set(&v, s, strlen(s));
-
-    return v;
-}
-
-
 static inline void
 cred_init(media_sigv4_cred_t *cred, int session)
 {
