@@ -297,6 +297,17 @@ ngx_http_media_webhook_init_main(ngx_conf_t *cf,
         return "names too long an exchange or routing key";
     }
 
+    if (amqp->peer.timeout == 0
+        || amqp->peer.max_bytes == 0
+        || amqp->peer.max_jobs == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"media_rabbitmq_confirm_timeout\", "
+                           "\"media_rabbitmq_queue_bytes\" and "
+                           "\"media_rabbitmq_queue_size\" must be positive");
+        return NGX_CONF_ERROR;
+    }
+
     amqp->peer.heartbeat /= 2;
     amqp->peer.connect_timeout = amqp->peer.timeout;
     amqp->peer.backoff_min = 100;
