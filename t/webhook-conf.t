@@ -7,7 +7,10 @@ use strict;
 
 use Cwd qw(getcwd);
 use File::Temp qw(tempdir);
+use FindBin;
+use lib "$FindBin::Bin/lib";
 use Test::More;
+use Sanitizer;
 
 my $dir = tempdir('ngx_media_XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $module = $ENV{TEST_MEDIA_MODULE}
@@ -30,6 +33,10 @@ sub check {
         . join('', map { "${_}_temp_path $dir/$_;\n" }
             qw(client_body proxy fastcgi uwsgi scgi))
         . "$http\nserver { listen 127.0.0.1:1; location / { $location } } }");
+
+    # for this command only: its shell has the environment from here
+    local %ENV = %ENV;
+    Sanitizer::preload($module);
 
     my $out = `nginx -t -p $dir -c $dir/nginx.conf -e $dir/error.log 2>&1`;
     return ($?, $out);

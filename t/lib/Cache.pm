@@ -15,6 +15,7 @@ use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
+use Sanitizer;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(sleep time);
 
@@ -125,18 +126,6 @@ sub command {
         @args);
 }
 
-# a module built with ASan needs its runtime before all other libraries
-
-sub preload {
-    my ($self) = @_;
-
-    my ($asan) = `ldd '$self->{module}' 2>&1` =~ m{=> (\S*libasan\S*)};
-    return unless $asan;
-
-    $ENV{LD_PRELOAD} = $asan;
-    $ENV{ASAN_OPTIONS} ||= 'detect_leaks=0:detect_odr_violation=0';
-}
-
 sub spawn {
     my ($self, $output, @command) = @_;
 
@@ -147,7 +136,7 @@ sub spawn {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $output;
         open STDERR, '>>', $output;
-        $self->preload if $command[0] eq $self->{nginx};
+        Sanitizer::preload($self->{module}) if $command[0] eq $self->{nginx};
         exec { $command[0] } @command or POSIX::_exit(127);
     }
 

@@ -13,6 +13,7 @@ use Digest::SHA qw(sha256_hex hmac_sha256 hmac_sha256_hex);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(strftime WNOHANG);
+use Sanitizer;
 use Time::HiRes qw(sleep);
 
 sub new {
@@ -88,6 +89,7 @@ sub start {
 
     my $pid = fork // die "fork: $!";
     if (!$pid) {
+        Sanitizer::preload($self->{module});
         exec $self->{nginx}, '-p', $self->{dir}, '-c',
             "$self->{dir}/nginx.conf", '-e', "$self->{dir}/logs/error.log";
         die "nginx: $!";

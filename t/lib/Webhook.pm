@@ -10,6 +10,7 @@ use strict;
 use Cwd qw(getcwd);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
+use Sanitizer;
 use Time::HiRes qw(sleep time);
 
 sub port {
@@ -96,6 +97,7 @@ CONF
     $self->{pid} = fork // die $!;
     if ($self->{pid} == 0) {
         open STDERR, '>', "$dir/stderr";
+        Sanitizer::preload($module);
         exec 'nginx', '-p', $dir, '-c', "$dir/nginx.conf"
             or POSIX::_exit(127);
     }

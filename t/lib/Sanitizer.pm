@@ -1,0 +1,32 @@
+package Sanitizer;
+
+# Copyright (C) ngx_media contributors
+
+# A module built with AddressSanitizer needs its runtime before all other
+# libraries of an nginx that was not built with it.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+
+our @EXPORT_OK = qw(preload);
+
+
+# sets the environment for an nginx that is to load the module; its libasan
+
+sub preload {
+    my ($module) = @_;
+    my ($asan) = `ldd '$module' 2>&1` =~ m{=> (\S*libasan\S*)};
+
+    return unless $asan;
+
+    $ENV{LD_PRELOAD} = $asan;
+    $ENV{ASAN_OPTIONS} ||= 'detect_leaks=0:detect_odr_violation=0';
+    $ENV{UBSAN_OPTIONS} ||= 'print_stacktrace=1';
+
+    return $asan;
+}
+
+
+1;
