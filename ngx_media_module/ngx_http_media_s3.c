@@ -69,7 +69,11 @@ ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key)
         }
     }
 
-    if (len < r->uri.len && r->uri.data[len] == '/') {
+    /* "/media" and "/media/" leave the same, but no second slash is cut */
+
+    if (len < r->uri.len && r->uri.data[len] == '/'
+        && (len == 0 || r->uri.data[len - 1] != '/'))
+    {
         len++;
     }
 

@@ -108,6 +108,8 @@ sub proxy {
         proxy_set_header  X-Amz-Date \$media_s3_date;
         proxy_set_header  X-Amz-Content-Sha256 \$media_s3_content_sha256;
         proxy_set_header  X-Amz-Security-Token \$media_s3_security_token;
+        proxy_set_header  Connection "";
+        proxy_http_version        1.1;
         proxy_max_temp_file_size  0;
         proxy_pass  http://127.0.0.1:$ENV{TEST_NGINX_S3_PORT}\$media_s3_uri;
 END
@@ -127,9 +129,9 @@ sub s3_reply {
 
         return "HTTP/1.1 200 OK\r\nContent-Length: $length\r\n"
             . join('', map { "$_: $headers{$_}\r\n" } sort keys %headers)
-            . "X-Request: $1\r\nX-Signature: " . verdict($request)
-            . "\r\nConnection: close\r\n\r\n$body"
-            if $request =~ /^(.*)\r\n/;
+            . 'X-Request: ' . (parse($request))[0]
+            . "\r\nX-Signature: " . verdict($request)
+            . "\r\nConnection: close\r\n\r\n$body";
     };
 }
 
