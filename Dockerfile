@@ -29,7 +29,7 @@ RUN ln -s /usr/share/nginx/modules-available/mod-http-media.conf \
 
 # the example configuration with the names of compose.yaml; its Redis has no
 # password, and logs go to the container's own
-COPY conf/media.conf conf/media_s3_proxy.conf conf/media_headers.conf \
+COPY conf/media.conf conf/media_s3_proxy.conf conf/media_serve.conf \
         /etc/nginx/
 RUN sed -e '/media_redis_password_file/d' \
         -e 's|/etc/nginx/media/|/run/secrets/|' \

@@ -230,4 +230,19 @@ is($a->{status}, 'completed', 'large webhook: completed')
 ok($a->{file_url} && get($a->{file_url})->{content} eq plain_of($big),
     'large webhook: byte for byte, from the inline copy');
 
+
+# what is not served is said in JSON, without a word of S3's
+
+my %said = ('/media/chat/none/1/x.jpg' => 404,
+    '/api/media/proxy/?url=http://evil.example/x.jpg' => 400,
+    "/api/media/proxy/?url=$ENV{NGINX_URL}/media/none.pdf" => 404);
+
+for my $uri (sort keys %said) {
+    my $r = get("$ENV{NGINX_URL}$uri");
+
+    is($r->{status}, $said{$uri}, "$uri: $said{$uri}");
+    is($r->{headers}{'content-type'}, 'application/json', "$uri: JSON");
+    ok(JSON::PP->new->decode($r->{content})->{error}, "$uri: says why");
+}
+
 done_testing();
