@@ -6,7 +6,6 @@ package NginxTest;
 # process has a server root and ports of its own:
 #
 #     $TEST_NGINX_S3_PORT      for a fake S3 server, where tcp_listen stands
-#     $TEST_NGINX_BROKER_PORT  for a fake broker
 #     $TEST_NGINX_CLOSED_PORT  where nothing listens
 #     $TEST_NGINX_RUN          differs from run to run
 
@@ -19,6 +18,8 @@ use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use Time::Local qw(timegm);
 
+use Sanitizer;
+
 our ($secret, $token) = ('wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
     'FwoGZXIvYXdzEXAMPLE//token+with/signs==');
 
@@ -30,7 +31,7 @@ BEGIN {
         || 'build/ngx_http_media_module.so')
         or die "no module: build it or set TEST_MEDIA_MODULE\n";
 
-    my @names = qw(CLIENT S3 BROKER CLOSED);
+    my @names = qw(CLIENT S3 CLOSED);
     my @sockets = map { IO::Socket::INET->new(LocalAddr => '127.0.0.1',
         Listen => 1) or die "no port: $!\n" } @names;
 
@@ -41,18 +42,20 @@ BEGIN {
     $ENV{TEST_NGINX_SERVROOT} = "$dir/servroot";
     $ENV{TEST_NGINX_RUN} = "$$-" . time;
 
-    # a module built with ASan needs its runtime before all other libraries
+    # Test::Nginx starts nginx by a shell, which need not be sanitized
 
-    my ($asan) = `ldd '$module' 2>&1` =~ m{=> (\S*libasan\S*)};
+    my %env = do {
+        local %ENV = %ENV;
+        Sanitizer::preload($module) ? %ENV : ();
+    };
 
-    if ($asan) {
-        my $options = delete $ENV{ASAN_OPTIONS}
-            || 'detect_leaks=0:detect_odr_violation=0';
+    if (%env) {
         my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
 
         open my $fh, '>', "$dir/nginx" or die "$dir/nginx: $!\n";
-        print $fh "#!/bin/sh\nexport LD_PRELOAD=$asan\n"
-            . "export ASAN_OPTIONS=$options\nexec $nginx \"\$@\"\n";
+        print $fh "#!/bin/sh\n", (map { "export $_='$env{$_}'\n" }
+            qw(LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS)),
+            "exec $nginx \"\$@\"\n";
         close $fh;
         chmod 0755, "$dir/nginx";
         $ENV{TEST_NGINX_BINARY} = "$dir/nginx";
