@@ -50,7 +50,7 @@ if ($sender == 0) {
 }
 
 my $killed = 0;
-my @services = qw(redis rabbitmq postgres s3);
+my @services = (qw(redis rabbitmq postgres s3)) x (1 + int($n / 250));
 
 # a backend every few seconds, children in between
 for my $service (@services) {
