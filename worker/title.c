@@ -16,16 +16,18 @@
 
 static char    *title_start;
 static size_t   title_size;
+static char    *title_environ;      /* what environ points into from then on */
 
 
 void
 title_init(int argc, char **argv)
 {
-    int    i;
-    char  *end, *copy;
+    int      i;
+    char    *end, *p;
+    size_t   size;
 
-    title_start = argv[0];
     end = argv[0];
+    size = 0;
 
     for (i = 0; i < argc; i++) {
         if (argv[i] == end) {
@@ -34,18 +36,27 @@ title_init(int argc, char **argv)
     }
 
     for (i = 0; environ[i] != NULL; i++) {
+        size += strlen(environ[i]) + 1;
+
         if (environ[i] == end) {
             end += strlen(environ[i]) + 1;
         }
-
-        copy = strdup(environ[i]);
-        if (copy == NULL) {
-            return;
-        }
-
-        environ[i] = copy;
     }
 
+    title_environ = malloc(size);
+    if (title_environ == NULL) {
+        return;
+    }
+
+    p = title_environ;
+
+    for (i = 0; environ[i] != NULL; i++) {
+        size = strlen(environ[i]) + 1;
+        environ[i] = memcpy(p, environ[i], size);
+        p += size;
+    }
+
+    title_start = argv[0];
     title_size = end - argv[0];
     program_invocation_short_name = (char *) "media-worker";
 }
