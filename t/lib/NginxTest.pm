@@ -26,7 +26,12 @@ our ($secret, $token) = ('wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
 my ($dir, $module);
 
 BEGIN {
+    # what a shell started in the background ignores, and Test::Nginx sends
+
+    $SIG{QUIT} = 'DEFAULT';
+
     $dir = tempdir('ngx_media_XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    $ENV{TMPDIR} = $dir;        # Test::Nginx leaves files there
     $module = abs_path($ENV{TEST_MEDIA_MODULE}
         || 'build/ngx_http_media_module.so')
         or die "no module: build it or set TEST_MEDIA_MODULE\n";
