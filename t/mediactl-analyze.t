@@ -158,6 +158,11 @@ for my $args (['analyze'], ['analyze', '--bad', $image],
     is("$rc$out", '2', "usage: @$args");
 }
 
+for my $command (qw(analyze decrypt instance media-url tenant trace)) {
+    ($rc, $out) = run('/dev/null', $command, '--help');
+    ok($rc == 0 && $out =~ /^Usage:\n  \Q$command\E/, "$command --help");
+}
+
 ($rc, $out) = run('/dev/null', '--help');
 ok($rc == 0 && $out =~ /analyze.*decrypt.*media-url.*tenant.*trace/s,
    '--help');

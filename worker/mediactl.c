@@ -31,16 +31,21 @@ static const mediactl_command_t  mediactl_commands[] = {
       "      decrypts a file from WhatsApp's servers; T is image, video, ptt"
       " ..." },
     { "instance", mediactl_instance,
-      "instance add|list|set ...\n"
-      "      the providers' instances, by tenant" },
+      "instance add --tenant T --provider P --name N --base-url U\n"
+      "               [--token-file F | --token-stdin]\n"
+      "  instance set --provider P --name N [--tenant T] [--base-url U]\n"
+      "               [--token-file F | --token-stdin] [--enable | --disable]\n"
+      "  instance list [--json]\n"
+      "      the providers' instances; N is the name that webhooks carry" },
     { "media-url", mediactl_media_url,
       "media-url [--direct-path P] [--url U]\n"
       "      the URL that a message's media is fetched from" },
     { "tenant", mediactl_tenant,
-      "tenant add|list ...\n"
+      "tenant add ID [--name NAME]\n"
+      "  tenant list [--json]\n"
       "      the tenants" },
     { "trace", mediactl_trace,
-      "trace MESSAGE_ID|ATTACHMENT_ID\n"
+      "trace [--json] MESSAGE_ID|ATTACHMENT_ID\n"
       "      every recorded step of one message" }
 };
 
@@ -70,9 +75,16 @@ main(int argc, char **argv)
     for (i = 0; i < sizeof(mediactl_commands) / sizeof(mediactl_commands[0]);
          i++)
     {
-        if (strcmp(argv[1], mediactl_commands[i].name) == 0) {
-            return mediactl_commands[i].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], mediactl_commands[i].name) != 0) {
+            continue;
         }
+
+        if (argc == 3 && strcmp(argv[2], "--help") == 0) {
+            printf("Usage:\n  %s\n", mediactl_commands[i].help);
+            return 0;
+        }
+
+        return mediactl_commands[i].run(argc - 1, argv + 1);
     }
 
     fprintf(stderr, "mediactl: unknown command \"%s\"\n", argv[1]);
