@@ -71,6 +71,13 @@ use Test::Nginx::Socket;
 
 my @alarms = ('[alert]', '[crit]', 'Sanitizer', 'runtime error');
 
+# an nginx that does not start fails its file, not the files after it
+
+{
+    no warnings qw(redefine prototype);
+    *Test::More::BAIL_OUT = sub { die @_, "\n" };
+}
+
 log_level('info');
 add_block_preprocessor(\&prepare);
 
