@@ -40,16 +40,19 @@
 #define DECODER_FILES_MAX  64
 
 #if MagickLibVersion >= 0x700
+#define DECODER_HEIC_NAMED true
 #define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
 #else
+#define DECODER_HEIC_NAMED false
 #define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter, 1.0)
 #endif
 
 
 typedef struct {
     const char  *mime;
-    const char  *coder;             /* [0]: the first frame only */
+    const char  *coder;
     bool         upright;           /* the coder applies the orientation */
+    bool         named;             /* it reads nothing but a file by name */
 } decoder_type_t;
 
 
@@ -60,6 +63,8 @@ static void decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 static bool decoder_load(MagickWand *wand, const decoder_type_t *type,
     const decoder_request_t *req, int fd, decoder_answer_t *ans);
+static bool decoder_read(MagickWand *wand, const decoder_type_t *type,
+    int fd, bool ping);
 static bool decoder_thumbnail(MagickWand *wand, const decoder_type_t *type,
     const decoder_request_t *req, decoder_answer_t *ans);
 static bool decoder_write(MagickWand *wand, int fd, decoder_answer_t *ans);
@@ -69,13 +74,13 @@ static void decoder_error(MagickWand *wand, decoder_answer_t *ans);
 
 
 static const decoder_type_t  decoder_types[] = {
-    { "image/jpeg", "jpeg:[0]", false },
-    { "image/png",  "png:[0]",  false },
-    { "image/gif",  "gif:[0]",  false },
-    { "image/webp", "webp:[0]", false },
-    { "image/heic", "heic:[0]", true  },
-    { "image/heif", "heic:[0]", true  },
-    { NULL,         NULL,       false }
+    { "image/jpeg", "jpeg", false, false              },
+    { "image/png",  "png",  false, false              },
+    { "image/gif",  "gif",  false, false              },
+    { "image/webp", "webp", false, false              },
+    { "image/heic", "heic", true,  DECODER_HEIC_NAMED },
+    { "image/heif", "heic", true,  DECODER_HEIC_NAMED },
+    { NULL,         NULL,   false, false              }
 };
 
 
@@ -247,49 +252,68 @@ static bool
 decoder_load(MagickWand *wand, const decoder_type_t *type,
     const decoder_request_t *req, int fd, decoder_answer_t *ans)
 {
-    int     copy;
-    bool    ok;
     char    size[64];
-    FILE   *file;
     size_t  width, height;
+
+    if (!decoder_read(wand, type, fd, true)) {
+        return false;
+    }
+
+    MagickResetIterator(wand);
+
+    if (!MagickNextImage(wand)) {
+        return false;
+    }
+
+    ans->width = MagickGetImageWidth(wand);
+    ans->height = MagickGetImageHeight(wand);
+
+    if (ans->width == 0 || ans->height == 0) {
+        snprintf(ans->error, sizeof(ans->error), "not a readable image");
+        return false;
+    }
+
+    decoder_fit(ans->width, ans->height, req->max_edge, &width, &height);
+    snprintf(size, sizeof(size), "%zux%zu", 2 * width, 2 * height);
+
+    ClearMagickWand(wand);
+    MagickSetOption(wand, "jpeg:size", size);
+
+    return decoder_read(wand, type, fd, false);
+}
+
+
+/* the first frame, or with ping its head; an open file is preferred, as the
+   security policies of some installations refuse names in /proc */
+static bool
+decoder_read(MagickWand *wand, const decoder_type_t *type, int fd, bool ping)
+{
+    int    copy;
+    bool   ok;
+    char   name[64];
+    FILE  *file;
+
+    if (type->named) {
+        snprintf(name, sizeof(name), "%s:/proc/self/fd/%d[0]", type->coder,
+                 fd);
+        return ping ? MagickPingImage(wand, name)
+                    : MagickReadImage(wand, name);
+    }
 
     copy = dup(fd);
     file = copy == -1 ? NULL : fdopen(copy, "rb");
 
     if (file == NULL) {
-        snprintf(ans->error, sizeof(ans->error), "no file");
         return false;
     }
 
     rewind(file);
-    MagickSetFilename(wand, type->coder);
-    ok = MagickPingImageFile(wand, file);
-    MagickResetIterator(wand);
-
-    if (ok && MagickNextImage(wand)) {
-        ans->width = MagickGetImageWidth(wand);
-        ans->height = MagickGetImageHeight(wand);
-
-        if (ans->width == 0 || ans->height == 0) {
-            snprintf(ans->error, sizeof(ans->error), "not a readable image");
-            ok = false;
-            goto done;
-        }
-
-        decoder_fit(ans->width, ans->height, req->max_edge, &width, &height);
-        snprintf(size, sizeof(size), "%zux%zu", 2 * width, 2 * height);
-
-        ClearMagickWand(wand);
-        MagickSetOption(wand, "jpeg:size", size);
-        MagickSetFilename(wand, type->coder);
-
-        rewind(file);
-        ok = MagickReadImageFile(wand, file);
-    }
-
-done:
-
+    snprintf(name, sizeof(name), "%s:[0]", type->coder);
+    MagickSetFilename(wand, name);
+    ok = ping ? MagickPingImageFile(wand, file)
+              : MagickReadImageFile(wand, file);
     fclose(file);
+
     return ok;
 }
 
