@@ -19,6 +19,7 @@
 #include <openssl/evp.h>
 
 #include "media_codec.h"
+#include "media_crc.h"
 #include "media_sigv4.h"
 
 
@@ -142,7 +143,7 @@ typedef struct {
     EVP_MD_CTX                      *chunk;     /* of a chunk, or NULL */
     EVP_MD_CTX                      *digest;    /* x-amz-checksum-sha*, or
                                                    NULL */
-    uint32_t                         crc32;
+    media_crc_t                      crc;       /* x-amz-checksum-crc* */
     u_char                           md5_sum[16];
 
     ngx_str_t                        payload_hash;  /* hex; empty: unsigned */

@@ -229,11 +229,11 @@ ngx_http_media_store_body_checksum(ngx_http_media_store_job_t *job,
     ngx_http_media_store_upload_t  *up;
 
     static ngx_str_t  names[] = {
-        ngx_string("crc32"),
-        ngx_string("sha1"),
-        ngx_string("sha256"),
+        ngx_string("crc32"),            /* as media_crc_kind_t has them */
         ngx_string("crc32c"),
-        ngx_string("crc64nvme")
+        ngx_string("crc64nvme"),
+        ngx_string("sha1"),
+        ngx_string("sha256")
     };
 
     up = job->upload;
@@ -253,15 +253,16 @@ ngx_http_media_store_body_checksum(ngx_http_media_store_job_t *job,
             continue;
         }
 
-        /* crc32c and crc64nvme have no code here */
-
-        if (i > 2 || up->checksum_name.len) {
-            job->error = i > 2 ? NGX_HTTP_MEDIA_STORE_NOT_IMPLEMENTED
-                               : NGX_HTTP_MEDIA_STORE_INVALID_REQUEST;
+        if (up->checksum_name.len) {
+            job->error = NGX_HTTP_MEDIA_STORE_INVALID_REQUEST;
             return NGX_ERROR;
         }
 
         up->checksum_name = names[i];
+
+        if (i <= MEDIA_CRC64NVME) {
+            media_crc_init(&up->crc, i);
+        }
 
         if (h != NULL
             && ngx_http_media_store_job_string(job, &up->checksum, h)
@@ -279,8 +280,6 @@ static ngx_int_t
 ngx_http_media_store_body_digests(ngx_http_media_store_upload_t *up)
 {
     const EVP_MD  *md;
-
-    ngx_crc32_init(up->crc32);
 
     up->md5 = ngx_http_media_store_digest(EVP_md5());
     if (up->md5 == NULL) {

@@ -388,7 +388,7 @@ ngx_http_media_store_body_data(ngx_http_media_store_job_t *job, u_char *p,
     }
 
     if (up->checksum_name.len && up->digest == NULL) {
-        ngx_crc32_update(&up->crc32, p, n);
+        media_crc_update(&up->crc, p, n);
     }
 
     if (up->in_memory) {
@@ -484,13 +484,8 @@ ngx_http_media_store_body_compare(ngx_http_media_store_upload_t *up)
         }
 
     } else {
-        ngx_crc32_final(up->crc32);
-
-        len = 4;
-        sum[0] = (u_char) (up->crc32 >> 24);
-        sum[1] = (u_char) (up->crc32 >> 16);
-        sum[2] = (u_char) (up->crc32 >> 8);
-        sum[3] = (u_char) up->crc32;
+        len = up->crc.len;
+        media_crc_final(&up->crc, sum);
     }
 
     return ngx_http_media_store_sum_compare(&up->checksum, sum, len);

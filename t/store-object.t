@@ -93,8 +93,20 @@ is_code($s->put('/bucket/crc', '123456789', headers => {
     'x-amz-checksum-crc32' => 'y/Q5Jg==' }), '200 ', 'crc32 holds');
 is $s->get('/bucket/crc', headers => { 'x-amz-checksum-mode' => 'ENABLED' })
     ->{h}{'x-amz-checksum-crc32'}, 'y/Q5Jg==', 'crc32 is given back';
-is_code($s->put('/bucket/crc', '', headers => { 'x-amz-checksum-crc32c' =>
-    'AAAAAA==' }), '501 NotImplemented', 'unknown checksum');
+
+for my $sum ([ crc32c => '4waSgw==' ], [ crc64nvme => 'rosUhgp5mIg=' ],
+    [ sha1 => '98O8HYCOBHMq32eZZczDTKeuNEE=' ]) {
+    my ($name, $value) = @$sum;
+    my $header = "x-amz-checksum-$name";
+
+    is_code($s->put('/bucket/crc', '123456789', headers => {
+        $header => $value }), '200 ', "$name holds");
+    is $s->get('/bucket/crc', headers => { 'x-amz-checksum-mode' =>
+        'ENABLED' })->{h}{$header}, $value, "$name is given back";
+    is_code($s->put('/bucket/crc', '123456780', headers => {
+        $header => $value }), '400 BadDigest', "$name does not hold");
+}
+
 is_code($s->put($p, 'new', headers => { 'if-none-match' => '*' }),
     '412 PreconditionFailed', 'put if-none-match');
 is_code($s->put($p, 'new', headers => { 'if-match' => '"other"' }),
