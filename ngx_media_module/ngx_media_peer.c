@@ -117,7 +117,7 @@ ngx_media_peer_connect(ngx_media_peer_t *peer)
     peer->sent = 0;
 
     /* connect() failures are logged by nginx: only the first of a series */
-    peer->connection_log.log_level = peer->failures ? NGX_LOG_CRIT
+    peer->connection_log.log_level = peer->failures ? NGX_LOG_ALERT
                                                     : peer->log->log_level;
 
     pc = &peer->connection;
