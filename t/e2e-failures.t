@@ -231,6 +231,23 @@ ok($a->{file_url} && get($a->{file_url})->{content} eq plain_of($big),
     'large webhook: byte for byte, from the inline copy');
 
 
+# no log has a webhook's token, a media key or a signature of the CDN's
+
+my ($token) = $ENV{EVOLUTION_WEBHOOK_URL} =~ m!([^/]+)$!;
+my $key = $big->{mediaKey};
+my $logs = '';
+
+get("$ENV{CLOUDAPI_WEBHOOK_URL}?hub.mode=subscribe&hub.challenge=1"
+    . "&hub.verify_token=$ENV{CLOUDAPI_VERIFY_TOKEN}");
+post_evolution('not JSON');
+
+$logs .= slurp($_) for glob "$ENV{MEDIA_DEV_DIR}/log/{nginx,media}*.log";
+cmp_ok(length $logs, '>', 10000, 'there are logs');
+is(scalar(() = $logs =~ /\Q$_\E/g), 0, 'a secret is not in them') for $token,
+    $ENV{CLOUDAPI_VERIFY_TOKEN}, $ENV{CLOUDAPI_APP_SECRET}, $key,
+    $ENV{S3_SECRET_KEY}, 'token-of-the-instance', 'oh=01_';
+
+
 # what is not served is said in JSON, without a word of S3's
 
 my %said = ('/media/chat/none/1/x.jpg' => 404,

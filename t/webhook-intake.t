@@ -234,4 +234,9 @@ $nginx->stop;
 unlike($nginx->log, qr/\[(alert|emerg)\]|Sanitizer|runtime error/,
     'no alerts');
 
+# messages carry the request line, and that the token
+
+like($nginx->log, qr{request: "POST /evolution/\*+}, 'requests are logged');
+unlike($nginx->log, qr{/evolution/secret|token=secret}, 'without the token');
+
 done_testing();
