@@ -143,7 +143,7 @@ ngx_http_media_webhook_hide(ngx_http_request_t *r, ngx_str_t *line,
 {
     u_char  *p, *last;
 
-    if (line->len < secret->len) {
+    if (secret->len == 0 || line->len < secret->len) {
         return NGX_OK;
     }
 
