@@ -10,6 +10,7 @@ use Digest::SHA qw(hmac_sha256_hex);
 use Test::More;
 
 use AMQP;
+use E2E qw(slurp);
 use Webhook;
 
 plan skip_all => 'RABBITMQ_URL is not set' unless $ENV{RABBITMQ_URL};
@@ -24,13 +25,6 @@ my $nginx = Webhook->new(url => $ENV{RABBITMQ_URL},
     http => "media_rabbitmq_routing_key $queue;");
 
 sub get { return $amqp->get($queue) }
-
-sub slurp {
-    my ($name) = @_;
-    local $/;
-    open my $fh, '<:raw', $name or die "$name: $!";
-    return scalar <$fh>;
-}
 
 my $body = "{\"event\":\"messages.upsert\",\n \"data\":{\"u\":\"\\u00e9\"}}";
 

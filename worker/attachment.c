@@ -20,7 +20,7 @@
 #define ATTACHMENT_TRIES  6
 
 
-static int attachment_lock(child_t *child, const char *id);
+static int attachment_lock(child_t *child, const char *id, bool *locked);
 static int attachment_state(child_t *child, const char *id);
 static void attachment_load(attachment_t *a);
 static const char *attachment_field(const attachment_t *a, const char *name);
@@ -104,13 +104,12 @@ attachment_lease(child_t *child, const char *id, attachment_t *a)
     memset(a, 0, sizeof(attachment_t));
     a->fd = -1;
 
-    switch (attachment_lock(child, id)) {
-
-    case 0:
-        return attachment_state(child, id);
-
-    case -1:
+    if (attachment_lock(child, id, &a->locked) != 0) {
         return ATTACHMENT_AWAY;
+    }
+
+    if (!a->locked) {
+        return attachment_state(child, id);
     }
 
     snprintf(seconds, sizeof(seconds), "%d", conf.lease);
@@ -132,11 +131,10 @@ attachment_lease(child_t *child, const char *id, attachment_t *a)
 }
 
 
-/* 1: locked, 0: another child has it, -1: no database */
+/* not locked: another child has it */
 static int
-attachment_lock(child_t *child, const char *id)
+attachment_lock(child_t *child, const char *id, bool *locked)
 {
-    int        rc;
     PGresult  *res;
 
     res = db_exec(child, "SELECT pg_try_advisory_lock("
@@ -145,10 +143,10 @@ attachment_lock(child_t *child, const char *id)
         return -1;
     }
 
-    rc = PQgetvalue(res, 0, 0)[0] == 't';
+    *locked = PQgetvalue(res, 0, 0)[0] == 't';
     PQclear(res);
 
-    return rc;
+    return 0;
 }
 
 
@@ -418,7 +416,7 @@ attachment_finish(child_t *child, const attachment_t *a, const char *type,
 void
 attachment_free(child_t *child, attachment_t *a)
 {
-    if (a->row != NULL) {
+    if (a->locked) {
         PQclear(db_exec(child, "SELECT pg_advisory_unlock_all()", 0, NULL));
     }
 

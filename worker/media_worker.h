@@ -346,6 +346,7 @@ typedef struct {
     int               width;        /* 0 if not an image */
     int               height;
     char              reason[480];  /* why it failed, by source */
+    bool              locked;       /* the lease is this session's */
 } attachment_t;
 
 enum { ATTACHMENT_LEASED = 0, ATTACHMENT_FINISHED, ATTACHMENT_BUSY,

@@ -1,27 +1,19 @@
 # Copyright (C) ngx_media contributors
 
-# Runs mediactl and reads and writes files, for its tests.
+# Runs mediactl, for its tests.
 
 package Mediactl;
 
 use strict;
 use warnings;
 
+use E2E qw(slurp);
 use Exporter qw(import);
 use File::Temp qw(tempdir);
 
 our @EXPORT = qw($mediactl $dir run slurp);
 our $mediactl = $ENV{MEDIACTL} || 'build/mediactl';
 our $dir = tempdir(CLEANUP => 1);
-
-
-sub slurp {
-    my ($path) = @_;
-
-    open my $file, '<:raw', $path or die "cannot open $path: $!\n";
-    local $/;
-    return scalar <$file> // '';
-}
 
 
 # runs it; returns the exit code, standard output and standard error
