@@ -51,13 +51,6 @@ typedef struct {
 } ngx_http_media_webhook_job_t;
 
 
-static ngx_str_t  ngx_http_media_webhook_names[] = {
-    ngx_null_string,
-    ngx_string("evolution"),
-    ngx_string("wapi"),
-    ngx_string("cloudapi")
-};
-
 static ngx_http_request_body_filter_pt  ngx_http_next_request_body_filter;
 
 
@@ -71,7 +64,7 @@ ngx_http_media_webhook_handler(ngx_http_request_t *r)
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
     wlcf = &mlcf->webhook;
 
-    if (wlcf->provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI
+    if (wlcf->provider == MEDIA_PROVIDER_CLOUDAPI
         && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)))
     {
         return ngx_http_media_webhook_handshake(r);
@@ -88,7 +81,7 @@ ngx_http_media_webhook_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (wlcf->provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI) {
+    if (wlcf->provider == MEDIA_PROVIDER_CLOUDAPI) {
         rc = ngx_http_media_webhook_read_signature(r);
 
     } else {
@@ -514,7 +507,9 @@ ngx_http_media_webhook_message(ngx_http_request_t *r, ngx_pool_t *pool)
     msg = &job->message;
     msg->job.handler = ngx_http_media_webhook_confirmed;
     msg->job.data = r;
-    msg->provider = ngx_http_media_webhook_names[mlcf->webhook.provider];
+    msg->provider.data = (u_char *)
+                             media_provider_name(mlcf->webhook.provider);
+    msg->provider.len = ngx_strlen(msg->provider.data);
     msg->received_ms = ctx->webhook->received_ms;
 
     if (ngx_http_media_webhook_copy(pool, &msg->id, &ctx->webhook->id)

@@ -15,13 +15,10 @@
 
 #include "ngx_media_amqp.h"
 
+#include "media_webhook.h"
+
 
 typedef struct ngx_http_media_webhook_ctx_s  ngx_http_media_webhook_ctx_t;
-
-
-#define NGX_HTTP_MEDIA_WEBHOOK_EVOLUTION  1
-#define NGX_HTTP_MEDIA_WEBHOOK_WAPI       2
-#define NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI   3
 
 
 /* both structures come zeroed; create sets what is merged to UNSET */
@@ -34,7 +31,8 @@ typedef struct {
 
 
 typedef struct {
-    ngx_uint_t                 provider;    /* 0: not a webhook */
+    ngx_uint_t                 provider;    /* media_provider_t; UNKNOWN: not
+                                               a webhook */
     ngx_array_t               *tokens;      /* of ngx_str_t */
     ngx_array_t               *secrets;
     ngx_array_t               *verify_tokens;

@@ -23,13 +23,6 @@ static char *ngx_http_media_webhook_add_secret(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf, ngx_str_t *value);
 
 
-static ngx_str_t  ngx_http_media_webhook_providers[] = {
-    ngx_string("evolution"),
-    ngx_string("wapi"),
-    ngx_string("cloudapi"),
-    ngx_null_string
-};
-
 static ngx_str_t  ngx_http_media_webhook_request_id =
     ngx_string("request_id");
 
@@ -40,7 +33,8 @@ ngx_http_media_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     char  *p = conf;
 
     ngx_str_t                 *value;
-    ngx_uint_t                *provider, i;
+    ngx_uint_t                *provider;
+    media_str_t                name;
     ngx_http_core_loc_conf_t  *clcf;
 
     provider = (ngx_uint_t *) (p + cmd->offset);
@@ -51,17 +45,10 @@ ngx_http_media_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    for (i = 0; ngx_http_media_webhook_providers[i].len; i++) {
-        if (value[1].len == ngx_http_media_webhook_providers[i].len
-            && ngx_strncmp(value[1].data,
-                           ngx_http_media_webhook_providers[i].data,
-                           value[1].len) == 0)
-        {
-            *provider = i + 1;
-        }
-    }
+    media_str_set(&name, (char *) value[1].data, value[1].len);
+    *provider = media_provider_by_name(name);
 
-    if (*provider == 0) {
+    if (*provider == MEDIA_PROVIDER_UNKNOWN) {
         return "must be \"evolution\", \"wapi\" or \"cloudapi\"";
     }
 
@@ -362,13 +349,13 @@ ngx_http_media_webhook_merge_loc(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
-    if (conf->provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI
+    if (conf->provider == MEDIA_PROVIDER_CLOUDAPI
         && conf->secrets == NULL)
     {
         return "cloudapi requires \"media_webhook_secret\"";
     }
 
-    if (conf->provider != NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI
+    if (conf->provider != MEDIA_PROVIDER_CLOUDAPI
         && conf->tokens == NULL)
     {
         return "\"media_webhook\" requires \"media_webhook_token\"";

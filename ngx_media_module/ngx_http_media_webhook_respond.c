@@ -137,7 +137,7 @@ ngx_http_media_webhook_set_headers(ngx_http_request_t *r, ngx_uint_t status)
     }
 
     if (status == NGX_HTTP_NOT_ALLOWED) {
-        if (mlcf->webhook.provider == NGX_HTTP_MEDIA_WEBHOOK_CLOUDAPI) {
+        if (mlcf->webhook.provider == MEDIA_PROVIDER_CLOUDAPI) {
             ngx_str_set(&value, "GET, HEAD, POST");
 
         } else {
