@@ -404,3 +404,37 @@ media_key_uuid(char dst[MEDIA_KEY_UUID_LEN + 1], media_str_t name)
     media_hex_encode(dst + 24, md + 10, 6);
     dst[MEDIA_KEY_UUID_LEN] = '\0';
 }
+
+
+media_str_t
+media_key_tenant(media_str_t key)
+{
+    size_t        i;
+    const char   *p, *end;
+    media_str_t   tenant = { 0, "" };
+    static const media_str_t  prefixes[] = {
+        media_str("chat/"), media_str("profile_pics/")
+    };
+
+    if (media_key_check(key) != MEDIA_OK) {
+        return tenant;
+    }
+
+    for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+
+        if (key.len <= prefixes[i].len
+            || memcmp(key.data, prefixes[i].data, prefixes[i].len) != 0)
+        {
+            continue;
+        }
+
+        p = key.data + prefixes[i].len;
+        end = memchr(p, '/', key.data + key.len - p);
+
+        if (end != NULL) {
+            media_str_set(&tenant, p, end - p);
+        }
+    }
+
+    return tenant;
+}

@@ -51,6 +51,13 @@ ssize_t media_key_profile_pic(char *dst, size_t size, media_str_t tenant,
 int media_key_check(media_str_t key);
 
 /*
+ * The tenant that a key belongs to: the second component of chat/, and
+ * profile_pics/ keys that pass media_key_check(); empty for all others, which
+ * no tenant may read (uploads/ is the quarantine, webhooks/ are bodies).
+ */
+media_str_t media_key_tenant(media_str_t key);
+
+/*
  * Takes the key out of an object's full URL, path style or virtual-host
  * style, percent-encoded.  endpoint is "http[s]://host[:port]".  Query and
  * fragment are refused, and so are userinfo, another host or bucket, and

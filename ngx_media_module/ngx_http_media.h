@@ -15,8 +15,13 @@
 
 #include "ngx_media_compat.h"
 #include "ngx_media_redis.h"
+#include "ngx_http_media_auth.h"
+#include "ngx_http_media_metrics.h"
+#include "ngx_http_media_purge.h"
+#include "ngx_http_media_serve.h"
 #include "ngx_http_media_webhook.h"
 #include "ngx_http_media_store.h"
+#include "ngx_http_media_zone.h"
 
 #include "media_core.h"
 #include "media_entry.h"
@@ -36,6 +41,7 @@ typedef struct {
     ngx_http_media_cache_main_conf_t    cache;
     ngx_http_media_webhook_main_conf_t  webhook;
     ngx_http_media_store_main_conf_t    store;
+    ngx_http_media_zone_t               zone;
 } ngx_http_media_main_conf_t;
 
 
@@ -68,6 +74,8 @@ typedef struct {
 typedef struct {
     ngx_http_media_cache_loc_conf_t     cache;
     ngx_http_media_s3_loc_conf_t        s3;
+    ngx_http_media_auth_loc_conf_t      auth;
+    ngx_http_media_serve_loc_conf_t     serve;
     ngx_http_media_webhook_loc_conf_t   webhook;
     ngx_http_media_store_loc_conf_t     store;
 } ngx_http_media_loc_conf_t;
@@ -77,13 +85,25 @@ typedef enum {
     NGX_HTTP_MEDIA_CACHE_NONE = 0,      /* not looked up */
     NGX_HTTP_MEDIA_CACHE_HIT,
     NGX_HTTP_MEDIA_CACHE_MISS,
-    NGX_HTTP_MEDIA_CACHE_BYPASS
+    NGX_HTTP_MEDIA_CACHE_BYPASS,
+    NGX_HTTP_MEDIA_CACHE_STALE          /* from disk, as S3 is away */
 } ngx_http_media_cache_status_e;
+
+
+/* where a response came from */
+typedef enum {
+    NGX_HTTP_MEDIA_TIER_NONE = 0,       /* no backend was asked */
+    NGX_HTTP_MEDIA_TIER_REDIS,
+    NGX_HTTP_MEDIA_TIER_DISK,           /* proxy_cache */
+    NGX_HTTP_MEDIA_TIER_S3
+} ngx_http_media_tier_e;
 
 
 typedef struct {
     ngx_http_request_t                 *request;
     ngx_http_media_cache_status_e       status;
+    ngx_http_media_tier_e               tier;       /* known from the
+                                                       header filter on */
     ngx_media_redis_job_t              *job;        /* NULL: not waiting */
     ngx_msec_t                          deadline;
     ngx_str_t                           object_key;
@@ -108,6 +128,8 @@ typedef struct {
 typedef struct {
     ngx_http_media_cache_ctx_t         *cache;
     ngx_http_media_s3_ctx_t            *s3;
+    ngx_http_media_auth_ctx_t          *auth;
+    ngx_http_media_serve_ctx_t         *serve;
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
 } ngx_http_media_ctx_t;
@@ -145,8 +167,35 @@ ngx_media_redis_t *ngx_http_media_cache_redis(
 /* content handler of a hit */
 ngx_int_t ngx_http_media_cached_handler(ngx_http_request_t *r);
 
-/* header and body filter */
-void ngx_http_media_tee_init(void);
+/*
+ * The module's one header and body filter, before all others: what comes from
+ * S3, a disk or Redis is still whole.
+ */
+void ngx_http_media_filter_init(void);
+
+/* what of the filter is for the tee; called with a main request only */
+void ngx_http_media_tee_header(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx);
+void ngx_http_media_tee_body(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx, ngx_chain_t *in);
+
+/*
+ * A response with a status of 400 or more: another status where S3's own is
+ * none of the client's business, and a JSON body.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_media_error_header(ngx_http_request_t *r);
+/* puts the JSON in place of the body; NGX_DECLINED if there is no error */
+ngx_int_t ngx_http_media_error_body(ngx_http_request_t *r, ngx_chain_t *in,
+    ngx_http_output_body_filter_pt next);
+
+/*
+ * Several ranges of an object that is not in one buffer.  NGX_DECLINED if
+ * that is not asked for; else what the filter is to return.
+ */
+ngx_int_t ngx_http_media_multirange_header(ngx_http_request_t *r,
+    ngx_http_output_header_filter_pt next);
+ngx_int_t ngx_http_media_multirange_body(ngx_http_request_t *r,
+    ngx_chain_t *in, ngx_http_output_body_filter_pt next);
 
 /* the signer */
 void ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf);

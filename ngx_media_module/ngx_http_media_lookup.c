@@ -49,18 +49,29 @@ ngx_http_media_lookup_handler(ngx_http_request_t *r)
     ngx_http_media_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
-
-    if (!lcf->cache.enable && lcf->s3.key == NULL) {
-        return NGX_DECLINED;
-    }
-
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
 
     if (ctx && ctx->cache) {
         return ngx_http_media_lookup_answered(r, ctx->cache);
     }
 
+    rc = ngx_http_media_auth_check(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!lcf->serve.enable && lcf->s3.key == NULL) {
+        return NGX_DECLINED;
+    }
+
     rc = ngx_http_media_lookup_guard(r, lcf, &key);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_media_serve_request(r);
 
     if (rc != NGX_OK) {
         return rc;

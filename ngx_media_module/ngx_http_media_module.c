@@ -211,6 +211,20 @@ static ngx_command_t  ngx_http_media_commands[] = {
       offsetof(ngx_http_media_loc_conf_t, s3.style),
       &ngx_http_media_s3_styles },
 
+    { ngx_string("media_proxy"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, serve.proxy),
+      NULL },
+
+    { ngx_string("media_zone_size"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_media_main_conf_t, zone.size),
+      NULL },
+
     NGX_HTTP_MEDIA_WEBHOOK_COMMANDS
 
     NGX_HTTP_MEDIA_STORE_COMMANDS
@@ -316,6 +330,7 @@ ngx_http_media_create_main_conf(ngx_conf_t *cf)
 
     ngx_http_media_cache_create_main(&mcf->cache);
     ngx_http_media_webhook_create_main(&mcf->webhook);
+    ngx_http_media_zone_create_main(&mcf->zone);
 
     return mcf;
 }
@@ -328,6 +343,11 @@ ngx_http_media_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_media_main_conf_t  *mcf = conf;
 
     rv = ngx_http_media_cache_init_main(cf, &mcf->cache);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_media_zone_init_main(cf, &mcf->zone);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
@@ -353,6 +373,8 @@ ngx_http_media_create_loc_conf(ngx_conf_t *cf)
 
     ngx_http_media_cache_create_loc(&lcf->cache);
     ngx_http_media_s3_create_loc(&lcf->s3);
+    ngx_http_media_auth_create_loc(&lcf->auth);
+    ngx_http_media_serve_create_loc(&lcf->serve);
     ngx_http_media_webhook_create_loc(&lcf->webhook);
 
     return lcf;
@@ -372,6 +394,17 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     rv = ngx_http_media_s3_merge_loc(cf, &prev->s3, &conf->s3);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_media_auth_merge_loc(cf, &prev->auth, &conf->auth);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_media_serve_merge_loc(cf, &prev->serve, &conf->serve,
+                                        conf->cache.enable);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
@@ -497,9 +530,11 @@ ngx_http_media_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_media_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_http_media_tee_init();
+    ngx_http_media_filter_init();
 
-    if (ngx_http_media_lookup_init(cf) != NGX_OK) {
+    if (ngx_http_media_lookup_init(cf) != NGX_OK
+        || ngx_http_media_serve_init(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

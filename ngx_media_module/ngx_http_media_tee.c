@@ -11,7 +11,6 @@
 #include "ngx_http_media.h"
 
 
-static ngx_int_t ngx_http_media_tee_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_tee_cacheable(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, media_entry_t *entry);
 static ngx_int_t ngx_http_media_tee_headers(ngx_http_request_t *r,
@@ -20,8 +19,6 @@ static void ngx_http_media_tee_start(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, media_entry_t *entry);
 static time_t ngx_http_media_tee_ttl(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, media_entry_t *entry);
-static ngx_int_t ngx_http_media_tee_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
 static void ngx_http_media_tee_copy(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, ngx_buf_t *b);
 static void ngx_http_media_tee_drop(ngx_http_request_t *r,
@@ -29,37 +26,15 @@ static void ngx_http_media_tee_drop(ngx_http_request_t *r,
 static void ngx_http_media_tee_cleanup(void *data);
 
 
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
-
-
-static ngx_int_t
-ngx_http_media_tee_header_filter(ngx_http_request_t *r)
+void
+ngx_http_media_tee_header(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx)
 {
-    media_entry_t                entry;
-    ngx_http_media_ctx_t        *ctx;
-    ngx_http_media_cache_ctx_t  *cctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
-
-    if (ctx == NULL || ctx->cache == NULL || r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    cctx = ctx->cache;
-
-    if (ngx_media_add_header(r, "X-Cache",
-                             &ngx_http_media_cache_statuses[cctx->status])
-        == NULL)
-    {
-        return NGX_ERROR;
-    }
+    media_entry_t  entry;
 
     if (ngx_http_media_tee_cacheable(r, cctx, &entry) == NGX_OK) {
         ngx_http_media_tee_start(r, cctx, &entry);
     }
-
-    return ngx_http_next_header_filter(r);
 }
 
 
@@ -253,26 +228,15 @@ ngx_http_media_tee_ttl(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_media_tee_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+void
+ngx_http_media_tee_body(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx, ngx_chain_t *in)
 {
-    ngx_chain_t                 *cl;
-    ngx_http_media_ctx_t        *ctx;
-    ngx_http_media_cache_ctx_t  *cctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
-
-    if (ctx == NULL || ctx->cache == NULL || ctx->cache->tee == NULL) {
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    cctx = ctx->cache;
+    ngx_chain_t  *cl;
 
     for (cl = in; cl && cctx->tee; cl = cl->next) {
         ngx_http_media_tee_copy(r, cctx, cl->buf);
     }
-
-    return ngx_http_next_body_filter(r, in);
 }
 
 
@@ -340,15 +304,4 @@ ngx_http_media_tee_cleanup(void *data)
     if (cctx->tee) {
         ngx_media_redis_job_free(cctx->tee);
     }
-}
-
-
-void
-ngx_http_media_tee_init(void)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_media_tee_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_media_tee_body_filter;
 }

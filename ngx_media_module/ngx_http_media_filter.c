@@ -1,0 +1,164 @@
+
+/*
+ * Copyright (C) ngx_media contributors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_media.h"
+
+
+static ngx_int_t ngx_http_media_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_media_header_cache(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx);
+static ngx_int_t ngx_http_media_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_int_t
+ngx_http_media_header_filter(ngx_http_request_t *r)
+{
+    ngx_int_t                   rc;
+    ngx_http_media_ctx_t       *ctx;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (!lcf->serve.enable || r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
+
+    if (ctx && ctx->cache
+        && ngx_http_media_header_cache(r, ctx->cache) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST) {
+
+        if (ngx_http_media_error_header(r) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ngx_http_media_serve_headers(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_media_multirange_header(r, ngx_http_next_header_filter);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_next_header_filter(r);
+    }
+
+    if (rc > NGX_OK) {
+
+        /* our own 412 or 416: error_page is for the ones of S3 */
+
+        r->error_page = 1;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_media_header_cache(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx)
+{
+#if (NGX_HTTP_CACHE)
+    ngx_uint_t  status;
+#endif
+
+    if (cctx->status == NGX_HTTP_MEDIA_CACHE_HIT) {
+        cctx->tier = NGX_HTTP_MEDIA_TIER_REDIS;
+
+    } else if (r->upstream) {
+        cctx->tier = NGX_HTTP_MEDIA_TIER_S3;
+
+#if (NGX_HTTP_CACHE)
+        status = r->upstream->cache_status;
+
+        if (status == NGX_HTTP_CACHE_STALE
+            || status == NGX_HTTP_CACHE_UPDATING)
+        {
+            cctx->tier = NGX_HTTP_MEDIA_TIER_DISK;
+            cctx->status = NGX_HTTP_MEDIA_CACHE_STALE;
+
+        } else if (status == NGX_HTTP_CACHE_HIT
+                   || status == NGX_HTTP_CACHE_REVALIDATED)
+        {
+            cctx->tier = NGX_HTTP_MEDIA_TIER_DISK;
+            cctx->status = NGX_HTTP_MEDIA_CACHE_HIT;
+        }
+#endif
+    }
+
+    if (ngx_media_add_header(r, "X-Cache",
+                             &ngx_http_media_cache_statuses[cctx->status])
+        == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_media_tee_header(r, cctx);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                   rc;
+    ngx_http_media_ctx_t       *ctx;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (!lcf->serve.enable || r != r->main) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    rc = ngx_http_media_error_body(r, in, ngx_http_next_body_filter);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
+
+    if (ctx && ctx->cache) {
+        ngx_http_media_tee_body(r, ctx->cache, in);
+    }
+
+    rc = ngx_http_media_multirange_body(r, in, ngx_http_next_body_filter);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+void
+ngx_http_media_filter_init(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_media_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_media_body_filter;
+}
