@@ -105,6 +105,8 @@ typedef struct {
     ngx_http_media_tier_e               tier;       /* known from the
                                                        header filter on */
     ngx_media_redis_job_t              *job;        /* NULL: not waiting */
+    ngx_msec_t                          start;      /* of the lookup */
+    ngx_msec_t                          waited;     /* for its result */
     ngx_msec_t                          deadline;
     ngx_str_t                           object_key;
     ngx_str_t                           key;        /* in Redis */
@@ -216,8 +218,17 @@ ngx_int_t ngx_http_media_s3_authorization(ngx_http_request_t *r,
     ngx_str_t *value);
 ngx_int_t ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key);
 
+/*
+ * What identifies an object in every tier: the value of media_cache_key, and
+ * the generation of the object key if it was purged.  NGX_OK, NGX_DECLINED if
+ * the value is empty, or NGX_ERROR.
+ */
+ngx_int_t ngx_http_media_cache_key(ngx_http_request_t *r,
+    ngx_str_t *object_key, ngx_str_t *key);
+
 /* variables */
 extern ngx_str_t  ngx_http_media_cache_statuses[];
+extern ngx_str_t  ngx_http_media_cache_tiers[];
 ngx_int_t ngx_http_media_add_variables(ngx_conf_t *cf);
 
 

@@ -98,6 +98,8 @@ ngx_http_media_lookup_answered(ngx_http_request_t *r,
         return NGX_AGAIN;
     }
 
+    cctx->waited = ngx_current_msec - cctx->start;
+
     if (cctx->status == NGX_HTTP_MEDIA_CACHE_HIT) {
         r->content_handler = ngx_http_media_cached_handler;
     }
@@ -142,19 +144,18 @@ static ngx_int_t
 ngx_http_media_lookup_key(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_http_media_cache_ctx_t *cctx)
 {
+    ngx_int_t    rc;
     ngx_str_t    value;
     media_str_t  key;
 
-    value = cctx->object_key;
+    (void) lcf;
 
-    if (lcf->cache.key
-        && ngx_http_complex_value(r, lcf->cache.key, &value) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    cctx->start = ngx_current_msec;
 
-    if (value.len == 0) {
-        return NGX_DECLINED;
+    rc = ngx_http_media_cache_key(r, &cctx->object_key, &value);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     cctx->key.data = ngx_pnalloc(r->pool, MEDIA_ENTRY_KEY_LEN);
