@@ -245,6 +245,11 @@ sub redis_stop {
 
 sub redis_signal { kill $_[1], $_[0]{redis_pid} }
 
+sub resp {
+    return '*' . @_ . "\r\n"
+        . join '', map { '$' . length($_) . "\r\n$_\r\n" } @_;
+}
+
 # one command, the reply as bytes; nil is undef
 
 sub redis {
@@ -253,8 +258,12 @@ sub redis {
     my $socket = IO::Socket::INET->new(
         PeerAddr => "127.0.0.1:$self->{redis_port}") or return;
 
-    print $socket '*' . @args . "\r\n"
-        . join '', map { '$' . length($_) . "\r\n$_\r\n" } @args;
+    if (defined $self->{redis_password}) {
+        print $socket resp('AUTH', $self->{redis_password});
+        <$socket>;
+    }
+
+    print $socket resp(@args);
 
     my $line = <$socket>;
     return unless defined $line;

@@ -60,7 +60,9 @@ http {
     fastcgi_temp_path $d/temp/fastcgi;
     uwsgi_temp_path $d/temp/uwsgi;
     scgi_temp_path $d/temp/scgi;
-    access_log $d/logs/access.log;
+    log_format requests '\$request_method \$request_uri \$status '
+        '"\$http_range" \$body_bytes_sent';
+    access_log $d/logs/access.log requests;
     server {
         listen $self->{host};
         client_max_body_size 64m;
