@@ -21,6 +21,9 @@ static void key_shorten(char *name, size_t *len);
 static int key_component(media_str_t s);
 static ssize_t key_join(char *dst, size_t size, const media_str_t *parts,
     size_t n);
+static int key_presigned(media_str_t query);
+static ssize_t key_from_path(char *dst, size_t size, media_str_t path);
+static int key_utf8(media_str_t s);
 static int key_same(media_str_t a, media_str_t b);
 
 
@@ -286,21 +289,29 @@ ssize_t
 media_key_from_url(char *dst, size_t size, media_str_t url,
     media_str_t endpoint, media_str_t bucket)
 {
-    char         buf[3 * MEDIA_KEY_MAX];
-    ssize_t      n;
-    media_str_t  path, key, host;
-    media_url_t  u, e;
+    const char   *query;
+    media_str_t   path, host;
+    media_url_t   u, e;
 
     if (bucket.len == 0
         || media_url_parse(&e, endpoint) != MEDIA_OK
         || media_url_parse(&u, url) != MEDIA_OK
-        || !key_same(u.scheme, e.scheme) || u.port != e.port
-        || memchr(u.target.data, '?', u.target.len) != NULL)
+        || !key_same(u.scheme, e.scheme) || u.port != e.port)
     {
         return MEDIA_ERROR;
     }
 
     path = u.target;
+    query = memchr(path.data, '?', path.len);
+
+    if (query) {
+        path.len = (size_t) (query++ - path.data);
+        media_str_set(&host, query, path.data + u.target.len - query);
+
+        if (!key_presigned(host)) {
+            return MEDIA_ERROR;
+        }
+    }
 
     if (key_same(u.host, e.host)) {
 
@@ -334,24 +345,156 @@ media_key_from_url(char *dst, size_t size, media_str_t url,
         }
     }
 
-    media_str_set(&key, path.data + 1, path.len - 1);
+    path.data++;
+    path.len--;
 
-    if (key.len > sizeof(buf)) {
+    return key_from_path(dst, size, path);
+}
+
+
+/* the query of a presigned GET names no other resource than the path does */
+
+static int
+key_presigned(media_str_t query)
+{
+    size_t       len;
+    const char  *p, *last, *end;
+
+    p = query.data;
+    last = p + query.len;
+
+    for ( ;; ) {
+        end = memchr(p, '&', (size_t) (last - p));
+        end = end ? end : last;
+        len = (size_t) (end - p);
+
+        if (!(len > 6 && memcmp(p, "X-Amz-", 6) == 0)
+            && !(len == 14 && memcmp(p, "x-id=GetObject", 14) == 0))
+        {
+            return 0;
+        }
+
+        if (end == last) {
+            return 1;
+        }
+
+        p = end + 1;
+    }
+}
+
+
+ssize_t
+media_key_from_base(char *dst, size_t size, media_str_t url, media_str_t base)
+{
+    media_url_t  u, b;
+
+    if (base.len && base.data[0] == '/') {
+        u.target = url;
+        b.target = base;
+
+    } else if (media_url_parse(&b, base) != MEDIA_OK
+               || media_url_parse(&u, url) != MEDIA_OK
+               || !key_same(u.scheme, b.scheme) || !key_same(u.host, b.host)
+               || u.port != b.port)
+    {
         return MEDIA_ERROR;
     }
 
-    n = media_uri_decode(buf, key.data, key.len);
+    if (b.target.len == 0
+        || b.target.data[b.target.len - 1] != '/'
+        || u.target.len <= b.target.len
+        || memcmp(u.target.data, b.target.data, b.target.len) != 0)
+    {
+        return MEDIA_ERROR;
+    }
+
+    u.target.data += b.target.len;
+    u.target.len -= b.target.len;
+
+    return key_from_path(dst, size, u.target);
+}
+
+
+/* decoded once; what would be decoded differently elsewhere is refused */
+
+static ssize_t
+key_from_path(char *dst, size_t size, media_str_t path)
+{
+    char           buf[3 * MEDIA_KEY_MAX];
+    size_t         i;
+    ssize_t        n;
+    media_str_t    key;
+    unsigned char  ch;
+
+    if (path.len > sizeof(buf)) {
+        return MEDIA_ERROR;
+    }
+
+    for (i = 0; i < path.len; i++) {
+        ch = (unsigned char) path.data[i];
+
+        if (ch < 0x21 || ch > 0x7e || ch == '\\' || ch == '?' || ch == '#') {
+            return MEDIA_ERROR;
+        }
+    }
+
+    n = media_uri_decode(buf, path.data, path.len);
     if (n < 0) {
         return MEDIA_ERROR;
     }
 
     media_str_set(&key, buf, (size_t) n);
 
-    if (media_key_check(key) != MEDIA_OK || memchr(buf, '%', key.len)) {
+    if (media_key_check(key) != MEDIA_OK || !key_utf8(key)
+        || memchr(buf, '%', key.len))
+    {
         return MEDIA_ERROR;
     }
 
     return key_join(dst, size, &key, 1);
+}
+
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF */
+
+static int
+key_utf8(media_str_t s)
+{
+    size_t         i, n;
+    unsigned char  ch, min, max;
+
+    for (i = 0; i < s.len; i++) {
+        ch = (unsigned char) s.data[i];
+
+        if (ch < 0x80) {
+            continue;
+        }
+
+        if (ch < 0xc2 || ch > 0xf4) {
+            return 0;
+        }
+
+        n = ch < 0xe0 ? 1 : ch < 0xf0 ? 2 : 3;
+        min = ch == 0xe0 ? 0xa0 : ch == 0xf0 ? 0x90 : 0x80;
+        max = ch == 0xed ? 0x9f : ch == 0xf4 ? 0x8f : 0xbf;
+
+        if (s.len - i <= n) {
+            return 0;
+        }
+
+        for ( /* void */ ; n; n--) {
+            ch = (unsigned char) s.data[++i];
+
+            if (ch < min || ch > max) {
+                return 0;
+            }
+
+            min = 0x80;
+            max = 0xbf;
+        }
+    }
+
+    return 1;
 }
 
 

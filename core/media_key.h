@@ -59,14 +59,21 @@ media_str_t media_key_tenant(media_str_t key);
 
 /*
  * Takes the key out of an object's full URL, path style or virtual-host
- * style, percent-encoded.  endpoint is "http[s]://host[:port]".  Query and
- * fragment are refused, and so are userinfo, another host or bucket, and
- * what media_key_check() refuses after ONE decoding, or a '%' that is left
- * after it.  Writes the decoded key and a zero.  Returns its length,
- * MEDIA_NOSPACE or MEDIA_ERROR.
+ * style, percent-encoded.  endpoint is "http[s]://host[:port]".  The query of
+ * a presigned GET is ignored, any other is refused, and so are a fragment,
+ * userinfo, another host or bucket, and what after ONE decoding still has a
+ * '%', is no UTF-8 or is refused by media_key_check().  Writes the decoded
+ * key and a zero.  Returns its length, MEDIA_NOSPACE or MEDIA_ERROR.
  */
 ssize_t media_key_from_url(char *dst, size_t size, media_str_t url,
     media_str_t endpoint, media_str_t bucket);
+
+/*
+ * The same of a URL below base, "http[s]://host[:port]/path/", or of a path
+ * below base, "/path/".  Any query is refused.
+ */
+ssize_t media_key_from_base(char *dst, size_t size, media_str_t url,
+    media_str_t base);
 
 /* Writes a name-based UUID (RFC 9562, version 8 over SHA-256) and a zero. */
 void media_key_uuid(char dst[MEDIA_KEY_UUID_LEN + 1], media_str_t name);

@@ -188,7 +188,9 @@ url_host_valid(media_str_t host, int bracketed)
     char    ch;
     size_t  i;
 
-    if (host.len == 0 || host.len > URL_HOST_MAX || host.data[0] == '.') {
+    if (host.len == 0 || host.len > URL_HOST_MAX || host.data[0] == '.'
+        || (bracketed && memchr(host.data, ':', host.len) == NULL))
+    {
         return 0;
     }
 

@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 
 #include "media_codec.h"
+#include "media_url.h"
 #include "ngx_http_media.h"
 
 
@@ -22,16 +23,21 @@
 /* of an Authorization value, beside the access key and the region */
 #define NGX_HTTP_MEDIA_S3_AUTHORIZATION   512
 
+/* bytes of the argument "url": a key encoded twice, and a query */
+#define NGX_HTTP_MEDIA_S3_URL_MAX         8192
+
 
 static ngx_http_media_s3_ctx_t *ngx_http_media_s3_ctx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_media_s3_public(ngx_conf_t *cf, ngx_str_t *url);
 static ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *conf);
 static ngx_int_t ngx_http_media_s3_cred(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *conf);
+static ngx_int_t ngx_http_media_s3_url(ngx_http_request_t *r, ngx_str_t *url);
 static ngx_int_t ngx_http_media_s3_decode(ngx_http_request_t *r,
     ngx_str_t *url);
-static ngx_int_t ngx_http_media_s3_public_path(ngx_http_request_t *r,
-    ngx_str_t *public, ngx_str_t *url);
+static ngx_int_t ngx_http_media_s3_base(ngx_http_request_t *r,
+    ngx_str_t *public, ngx_str_t *url, ngx_str_t *base);
 
 
 ngx_conf_enum_t  ngx_http_media_s3_styles[] = {
@@ -271,65 +277,89 @@ ngx_int_t
 ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key)
 {
     ssize_t                     n;
-    ngx_str_t                   url;
+    ngx_int_t                   rc;
+    ngx_str_t                   url, base;
     media_str_t                 name, endpoint, bucket;
     ngx_http_media_loc_conf_t  *lcf;
 
-    if (ngx_http_arg(r, (u_char *) "url", 3, &url) != NGX_OK
-        || url.len == 0
-        || url.len > 4 * MEDIA_KEY_MAX)
-    {
-        return NGX_DECLINED;
-    }
+    rc = ngx_http_media_s3_url(r, &url);
 
-    n = ngx_http_media_s3_decode(r, &url);
-    if (n != NGX_OK) {
-        return n;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (ngx_http_media_s3_base(r, &lcf->s3.public_url, &url, &base)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     key->data = ngx_pnalloc(r->pool, url.len + 1);
     if (key->data == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_media_s3_public_path(r, &lcf->s3.public_url, &url)
-        == NGX_OK)
-    {
-        n = media_uri_decode((char *) key->data, (char *) url.data, url.len);
+    media_str_set(&name, (char *) url.data, url.len);
+    media_str_set(&endpoint, (char *) base.data, base.len);
 
-        media_str_set(&name, (char *) key->data, n < 0 ? 0 : n);
+    n = media_key_from_base((char *) key->data, url.len + 1, name, endpoint);
 
-        if (media_key_check(name) != MEDIA_OK
-            || ngx_strlchr(url.data, url.data + url.len, '?')
-            || ngx_strlchr(url.data, url.data + url.len, '#')
-            || ngx_strlchr(key->data, key->data + n, '%'))
-        {
-            return NGX_DECLINED;
-        }
-
-    } else {
-        media_str_set(&name, (char *) url.data, url.len);
+    if (n <= 0) {
         media_str_set(&endpoint, (char *) lcf->s3.endpoint.data,
                       lcf->s3.endpoint.len);
         media_str_set(&bucket, (char *) lcf->s3.bucket.data,
                       lcf->s3.bucket.len);
 
-        if (endpoint.len == 0 || bucket.len == 0) {
-            return NGX_DECLINED;
-        }
-
         n = media_key_from_url((char *) key->data, url.len + 1, name,
                                endpoint, bucket);
-        if (n <= 0) {
-            return NGX_DECLINED;
-        }
+    }
+
+    if (n <= 0) {
+        return NGX_DECLINED;
     }
 
     key->len = n;
 
     return NGX_OK;
+}
+
+
+/*
+ * The argument "url"; NGX_DECLINED if it is absent, or there twice: what
+ * stands before us may have looked at the other one.
+ */
+
+static ngx_int_t
+ngx_http_media_s3_url(ngx_http_request_t *r, ngx_str_t *url)
+{
+    u_char      *p, *last;
+    ngx_uint_t   n;
+
+    n = 0;
+    p = r->args.data;
+    last = p + r->args.len;
+
+    while (p < last) {
+
+        if (last - p >= 4 && ngx_strncasecmp(p, (u_char *) "url=", 4) == 0) {
+            n++;
+        }
+
+        p = ngx_strlchr(p, last, '&');
+        p = p ? p + 1 : last;
+    }
+
+    if (n != 1
+        || ngx_http_arg(r, (u_char *) "url", 3, url) != NGX_OK
+        || url->len == 0
+        || url->len > NGX_HTTP_MEDIA_S3_URL_MAX)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_media_s3_decode(r, url);
 }
 
 
@@ -365,58 +395,38 @@ ngx_http_media_s3_decode(ngx_http_request_t *r, ngx_str_t *url)
 }
 
 
-/* leaves of url what follows the public URL: the encoded key */
+/* what a URL begins with: a path is one on the host that the client asked */
 
 static ngx_int_t
-ngx_http_media_s3_public_path(ngx_http_request_t *r, ngx_str_t *public,
-    ngx_str_t *url)
+ngx_http_media_s3_base(ngx_http_request_t *r, ngx_str_t *public,
+    ngx_str_t *url, ngx_str_t *base)
 {
-    u_char     *p, *last;
-    ngx_str_t  *host;
+    ngx_str_t    host;
+    const char  *scheme;
 
-    p = url->data;
-    last = p + url->len;
+    *base = *public;
 
-    if (public->data[0] == '/' && *p != '/') {
-
-        /* a path: the host must be the one the client asked */
-
-        if (r->headers_in.host == NULL) {
-            return NGX_DECLINED;
-        }
-
-        host = &r->headers_in.host->value;
-
-        if (last - p > 8 && ngx_strncasecmp(p, (u_char *) "https://", 8) == 0)
-        {
-            p += 8;
-
-        } else if (last - p > 7
-                   && ngx_strncasecmp(p, (u_char *) "http://", 7) == 0)
-        {
-            p += 7;
-
-        } else {
-            return NGX_DECLINED;
-        }
-
-        if ((size_t) (last - p) <= host->len
-            || ngx_strncasecmp(p, host->data, host->len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        p += host->len;
-    }
-
-    if ((size_t) (last - p) <= public->len
-        || ngx_strncmp(p, public->data, public->len) != 0)
+    if (public->data[0] != '/'
+        || url->data[0] == '/'
+        || r->headers_in.host == NULL)
     {
-        return NGX_DECLINED;
+        return NGX_OK;
     }
 
-    url->data = p + public->len;
-    url->len = last - url->data;
+    host = r->headers_in.host->value;
+
+    scheme = (url->len > 6
+              && ngx_strncasecmp(url->data, (u_char *) "https:", 6) == 0)
+             ? "https" : "http";
+
+    base->data = ngx_pnalloc(r->pool, sizeof("https://") - 1 + host.len
+                                      + public->len);
+    if (base->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    base->len = ngx_sprintf(base->data, "%s://%V%V", scheme, &host, public)
+                - base->data;
 
     return NGX_OK;
 }
@@ -445,11 +455,7 @@ ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
                               NGX_HTTP_MEDIA_S3_PATH);
     ngx_conf_merge_ptr_value(conf->key, prev->key, NULL);
 
-    if (conf->public_url.len == 0
-        || conf->public_url.data[conf->public_url.len - 1] != '/')
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"media_public_url\" must end with a slash");
+    if (ngx_http_media_s3_public(cf, &conf->public_url) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -468,6 +474,33 @@ ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_s3_public(ngx_conf_t *cf, ngx_str_t *url)
+{
+    media_str_t  s;
+    media_url_t  u;
+
+    if (url->len == 0 || url->data[url->len - 1] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"media_public_url\" must end with a slash");
+        return NGX_ERROR;
+    }
+
+    media_str_set(&s, (char *) url->data, url->len);
+
+    if ((url->data[0] != '/' && media_url_parse(&u, s) != MEDIA_OK)
+        || (url->len > 1 && ngx_strncmp(url->data, "//", 2) == 0))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"media_public_url\" must be a path, or a URL "
+                           "of http or https");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

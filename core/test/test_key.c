@@ -16,6 +16,7 @@ static void test_safe_names(void);
 static void test_made_keys(void);
 static void test_check(void);
 static void test_urls(void);
+static void test_bases(void);
 static void test_uuid(void);
 static void test_fuzz(void);
 
@@ -27,6 +28,7 @@ main(void)
     test_made_keys();
     test_check();
     test_urls();
+    test_bases();
     test_uuid();
     test_fuzz();
 
@@ -217,6 +219,23 @@ test_urls(void)
         { "https://s3.example/media2/a", NULL },
         { "https://s3.example/Media/a", NULL },
         { "https://s3.example/media/a?x=1", NULL },
+        { "https://s3.example/media/a?X-Amz-Algorithm=AWS4-HMAC-SHA256&"
+          "X-Amz-Expires=60&X-Amz-Signature=0a", "a" },
+        { "https://media.s3.example/a?X-Amz-Date=1&x-id=GetObject", "a" },
+        { "https://s3.example/media/a?X-Amz-Date=1&acl", NULL },
+        { "https://s3.example/media/a?versionId=1&X-Amz-Date=1", NULL },
+        { "https://s3.example/media/a?X-Amz-", NULL },
+        { "https://s3.example/media/a?X-Amz-Date=1&", NULL },
+        { "https://s3.example/media/a?", NULL },
+        { "https://s3.example/media/?X-Amz-Date=1", NULL },
+        { "https://s3.example?X-Amz-Date=/media/a", NULL },
+        { "https://s3.example/media/a\\b", NULL },
+        { "https://s3.example/media/a%5Cb", "a\\b" },
+        { "https://s3.example/media/a%3Facl", "a?acl" },
+        { "https://s3.example/media/%FF", NULL },
+        { "https://s3.example/media/%C0%AE%C0%AE/b", NULL },
+        { "https://[s3.example]/media/a", NULL },
+        { "https://s3.example./media/a", NULL },
         { "https://s3.example/media/a#f", NULL },
         { "https://s3.example/media/a%0ab", NULL },
         { "https://s3.example/media/a%00b", NULL },
@@ -258,7 +277,7 @@ test_urls(void)
 
     strcpy(url, "https://h/b/");
     for (i = 0; i < MEDIA_KEY_MAX; i++) {
-        memcpy(url + 12 + 3 * i, "%C3", 4);
+        memcpy(url + 12 + 3 * i, "%6B", 4);
     }
     ok(media_key_from_url(dst, sizeof(dst), str(url), str("https://h"),
                           str("b"))
@@ -267,6 +286,84 @@ test_urls(void)
     ok(media_key_from_url(dst, sizeof(dst), str(url), str("https://h"),
                           str("b"))
        == MEDIA_ERROR, "1025 bytes");
+}
+
+
+static void
+test_bases(void)
+{
+    char     dst[MEDIA_KEY_MAX + 1];
+    size_t   i;
+    ssize_t  n;
+
+    static const struct {
+        const char  *base;
+        const char  *url;
+        const char  *key;               /* NULL: refused */
+    } cases[] = {
+        { "https://h/m/", "https://h/m/a/b.jpg", "a/b.jpg" },
+        { "https://h/m/", "HTTPS://H:443/m/a%20b", "a b" },
+        { "https://h/", "https://h/a", "a" },
+        { "https://h:8443/m/", "https://h:8443/m/a", "a" },
+        { "https://h/m/", "https://h:8443/m/a", NULL },
+        { "https://h/m/", "http://h/m/a", NULL },
+        { "https://h/m/", "http://h:443/m/a", NULL },
+        { "https://h/m/", "https://h/M/a", NULL },
+        { "https://h/m/", "https://h/m/", NULL },
+        { "https://h/m/", "https://h/m", NULL },
+        { "https://h/m/", "https://h/ma", NULL },
+        { "https://h/m/", "https://h.evil/m/a", NULL },
+        { "https://h/m/", "https://h@evil/m/a", NULL },
+        { "https://h/m/", "https://u@h/m/a", NULL },
+        { "https://h/m/", "https://h/m/a?X-Amz-Date=1", NULL },
+        { "https://h/m/", "/m/a", NULL },
+        { "/m/", "/m/a", "a" },
+        { "/m/", "/m/../a", NULL },
+        { "/m/", "/m//a", NULL },
+        { "/m/", "//m/a", NULL },
+        { "/m/", "https://h/m/a", NULL },
+        { "/m/", "/m/a b", NULL },
+        { "/m/", "/m/caf\xc3\xa9", NULL },
+        { "/m/", "/m/a\\b", NULL },
+        { "/m/", "/m/a?b", NULL },
+        { "/m/", "/m/a#b", NULL },
+        { "/m/", "/m/a%2", NULL },
+        { "/m/", "/m/%C2%80", "\xc2\x80" },
+        { "/m/", "/m/%E0%A0%80%ED%9F%BF", "\xe0\xa0\x80\xed\x9f\xbf" },
+        { "/m/", "/m/%F0%90%80%80", "\xf0\x90\x80\x80" },
+        { "/m/", "/m/%F4%8F%BF%BF", "\xf4\x8f\xbf\xbf" },
+        { "/m/", "/m/%80", NULL },
+        { "/m/", "/m/a%FF", NULL },
+        { "/m/", "/m/%C0%AF", NULL },
+        { "/m/", "/m/%C3", NULL },
+        { "/m/", "/m/%C3/", NULL },
+        { "/m/", "/m/%C3a", NULL },
+        { "/m/", "/m/%E0%9F%BF", NULL },
+        { "/m/", "/m/%E2%82", NULL },
+        { "/m/", "/m/%ED%A0%80", NULL },
+        { "/m/", "/m/%F0%8F%BF%BF", NULL },
+        { "/m/", "/m/%F4%90%80%80", NULL },
+        { "/m/", "/m/%F5%80%80%80", NULL },
+        { "https://h", "https://h/a", NULL },
+        { "", "/a", NULL },
+        { "", "", NULL }
+    };
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        n = media_key_from_base(dst, sizeof(dst), str(cases[i].url),
+                                str(cases[i].base));
+
+        if (cases[i].key == NULL) {
+            ok(n == MEDIA_ERROR, "%s gave %zd", cases[i].url, n);
+            continue;
+        }
+
+        ok(n == (ssize_t) strlen(cases[i].key)
+           && strcmp(dst, cases[i].key) == 0, "%s", cases[i].url);
+    }
+
+    ok(media_key_from_base(dst, 2, str("/m/ab"), str("/m/")) == MEDIA_NOSPACE,
+       "no space");
 }
 
 
