@@ -21,10 +21,16 @@ use Time::HiRes qw(sleep time);
 
 # each process tests in ports of its own
 
+my %given;
+
 sub free_port {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        Listen => 1, ReuseAddr => 1) or die "no port: $!";
-    return $socket->sockport;
+    while (1) {
+        my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+            Listen => 1, ReuseAddr => 1) or die "no port: $!";
+        my $port = $socket->sockport;
+
+        return $port unless $given{$port}++;
+    }
 }
 
 sub new {
