@@ -19,7 +19,8 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
-use File::Path qw(make_path remove_tree);
+use File::Find qw(find);
+use File::Path qw(make_path);
 use Store;
 
 use parent 'Cache';
@@ -192,7 +193,55 @@ sub flush_redis { $_[0]->redis('FLUSHALL') }
 sub flush_disk {
     my ($self) = @_;
 
-    remove_tree("$self->{dir}/cache", { keep_root => 1 });
+    find({ no_chdir => 1, wanted => sub { unlink if -f } },
+        "$self->{dir}/cache");
+}
+
+
+# Calls the code with the name of each tier, while the objects come from there
+# and no more from the tiers before: "s3" (cold), "redis" (what is small
+# enough; the rest from disk) and "disk" (without Redis).
+
+sub in_tiers {
+    my ($self, $objects, $code) = @_;
+
+    $self->flush;
+
+    for my $tier (qw(s3 redis disk)) {
+        $self->fill(%$objects) if $tier eq 'redis';
+        $self->redis_stop if $tier eq 'disk';
+        $self->requests;
+        $self->s3_requests(qr/./);
+        $code->($tier);
+    }
+
+    $self->redis_start;
+    $self->wait_redis;
+}
+
+
+# nothing is cached from here on
+
+sub flush {
+    my ($self) = @_;
+
+    $self->flush_redis;
+    $self->flush_disk;
+}
+
+
+sub fill {
+    my ($self, %objects) = @_;
+
+    for my $key (sort keys %objects) {
+        my $r = $self->get('/media/' . Store::encode($key, '/'));
+
+        die "$key: $r->{status}\n" if $r->{status} != 200;
+    }
+
+    for my $key (grep { length $objects{$_} <= 1048576 } keys %objects) {
+        defined $self->wait_entry($key) or die "$key is not in Redis\n";
+    }
 }
 
 
@@ -243,7 +292,7 @@ sub DESTROY {
     return if $self->{owner} != $$;
 
     $self->SUPER::DESTROY();
-    $self->{store}->stop();
+    $self->{store}->stop() if $self->{store};
 }
 
 1;
