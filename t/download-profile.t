@@ -3,14 +3,13 @@
 # Copyright (C) ngx_media contributors
 
 # A profile picture goes from WhatsApp to profile_pics/{tenant}/{phone}.jpg,
-# into every conversation with that person, out of the cache, and is told.
+# into every conversation with that person, is purged, and is told.
 
 use strict;
 use warnings;
 
 use lib 't/lib';
 
-use Digest::SHA qw(sha256_hex);
 use E2E qw(sim sim_requests slurp data_dir sql sql_row redis_cli);
 use Job;
 use JSON::PP;
@@ -36,8 +35,6 @@ sub profile {
 
     sql("INSERT INTO media.contacts (tenant_id, address) VALUES ('$tenant', "
         . "'$phone')");
-    redis_cli('SET', 'media:' . sha256_hex($_), 'stale')
-        for $key, "${key}_thumb.jpg";
 
     my $result = run_job('profile', encode_json({ tenant_id => $tenant,
         instance_id => "$i->{id}", phone => $phone, url => $url }));
@@ -50,7 +47,10 @@ sub profile {
         . "media.events WHERE tenant_id = '$tenant' "
         . "AND type = 'conversation_updated'");
 
-    return { result => $result->{result}, key => $key,
+    my @purge = sql_row('SELECT id, published FROM media.purges '
+        . "WHERE target = '$key'");
+
+    return { result => $result->{result}, key => $key, purge => \@purge,
         contact => $contact // '', conversations => \@conversations,
         events => \@events };
 }
@@ -66,9 +66,9 @@ sub stored {
         "$name: with the address");
     like(object("$p->{key}_thumb.jpg"), qr/^\xff\xd8\xff/,
         "$name: thumbnail");
-    is(redis_cli('EXISTS', 'media:' . sha256_hex($_)) + 0, 0,
-        "$name: $_ out of the cache")
-        for $p->{key}, "$p->{key}_thumb.jpg";
+    is($p->{purge}[1], 't', "$name: the purge counts as published");
+    like(redis_cli('GET', 'media:purges'),
+        qr/^$p->{purge}[0] \Q$p->{key}\E$/m, "$name: nginx is told");
 }
 
 sub picture {
@@ -108,6 +108,7 @@ for my $url (picture('document-pdf.plain'), 'https://evil.example/x.jpg') {
     is($p->{result}, 'done', 'not a picture: done');
     is($p->{contact}, '', 'not a picture: nothing changes');
     is(object($p->{key}), '', 'not a picture: nothing stored');
+    is_deeply($p->{purge}, [], 'not a picture: nothing purged');
     is(scalar @{ $p->{events} }, 0, 'not a picture: nothing told');
 }
 

@@ -29,6 +29,8 @@ static void attachment_bytes(const attachment_t *a, const char *name,
     unsigned char *dst, media_str_t *bytes);
 static int attachment_finish(child_t *child, const attachment_t *a,
     const char *type, const char *sql, int n, const char *const *params);
+static bool attachment_replaced(const attachment_t *a, bool complete,
+    bool changed);
 
 
 static const char  attachment_lease_sql[] =
@@ -41,7 +43,7 @@ static const char  attachment_lease_sql[] =
     "   AND c.id = a.conversation_id AND i.id = c.instance_id"
     "   AND a.status IN ('pending', 'processing')"
     " RETURNING a.id, a.tenant_id, a.conversation_id, a.category,"
-    "       a.file_name, a.file_type, a.attempts,"
+    "       a.file_name, a.file_type, a.attempts, a.storage_key,"
     "       i.id AS instance, i.provider, i.name, i.base_url, i.token,"
     "       source->>'message_id' AS message_id,"
     "       source->>'chat_raw' AS chat_raw,"
@@ -196,6 +198,7 @@ attachment_load(attachment_t *a)
     a->base_url = attachment_field(a, "base_url");
     a->token = attachment_field(a, "token");
     a->file_name = attachment_field(a, "file_name");
+    a->stored = attachment_field(a, "storage_key");
     a->attempts = attachment_number(a, "attempts");
 
     a->declared = attachment_field(a, "mimetype");
@@ -384,6 +387,7 @@ static int
 attachment_finish(child_t *child, const attachment_t *a, const char *type,
     const char *sql, int n, const char *const *params)
 {
+    bool       complete;
     PGresult  *res;
 
     if (db_begin(child) != 0) {
@@ -391,11 +395,14 @@ attachment_finish(child_t *child, const attachment_t *a, const char *type,
     }
 
     res = db_exec(child, sql, n, params);
+    complete = sql == attachment_complete_sql;
 
     if (res == NULL
         || (PQntuples(res) == 1
             && event_add(child, a->tenant, a->conversation, type,
-                         PQgetvalue(res, 0, 0)) != 0))
+                         PQgetvalue(res, 0, 0)) != 0)
+        || (attachment_replaced(a, complete, PQntuples(res) == 1)
+            && purge_add(child, a->key, NULL) != 0))
     {
         PQclear(res);
         db_rollback(child);
@@ -408,8 +415,18 @@ attachment_finish(child_t *child, const attachment_t *a, const char *type,
         return -1;
     }
 
+    (void) purge_publish(child);
     event_publish(child);
     return 0;
+}
+
+
+/* an object that was told of before may have been stored with other bytes:
+   by a job of before, or by the child that was faster */
+static bool
+attachment_replaced(const attachment_t *a, bool complete, bool changed)
+{
+    return complete && (!changed || strcmp(a->stored, a->key) == 0);
 }
 
 

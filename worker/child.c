@@ -14,6 +14,9 @@
 #include "child.h"
 
 
+#define CHILD_POLL  1000                /* ms; the sweeper's, for purges */
+
+
 static void child_signals(void);
 static void child_signal(int signo);
 static int child_sweep(child_t *child);
@@ -184,15 +187,20 @@ child_rss(void)
 static int
 child_sweep(child_t *child)
 {
-    int64_t  next;
+    int64_t  next, poll;
 
     child_ready();
     next = now_ms();
+    poll = next;
 
     while (!child_stopping()) {
         if (now_ms() >= next) {
             sweep_run(child);
             next = now_ms() + (int64_t) conf.sweep_interval * 1000;
+            poll = now_ms() + CHILD_POLL;
+
+        } else if (now_ms() >= poll) {
+            poll = purge_poll(child) == 0 ? now_ms() + CHILD_POLL : next;
         }
 
         usleep(200 * 1000);

@@ -55,6 +55,9 @@ static const conf_entry_t  conf_table[] = {
     { "MEDIA_PROFILE_PIC_TYPES", &conf_mime, 0, "", 0 },
     { "MEDIA_PUBLIC_URL", &conf_base, at(public_url), "", CONF_REQUIRED },
     { "MEDIA_RETRY_DELAYS", &conf_delays, 0, "5 15 60 300 900", CONF_FIXED },
+    { "MEDIA_SIGN_KEY", &conf_string, at(sign_key), "", CONF_SECRET },
+    { "MEDIA_SIGN_KEY_ID", &conf_string, at(sign_key_id), "", 0 },
+    { "MEDIA_SIGN_TTL", &conf_time, at(sign_ttl), "1h", 0 },
     { "MEDIA_SQL_DIR", &conf_string, at(sql_dir), "/usr/share/ngx-media/sql",
       0 },
     { "MEDIA_STICKER_MAX_SIZE", &conf_mime, 0, "", 0 },
@@ -101,6 +104,7 @@ static bool  conf_loaded;
 
 static int conf_load_into(conf_t *c, const char *const *names);
 static int conf_finish(conf_t *c);
+static int conf_check_sign(const conf_t *c);
 static void conf_finish_endpoint(conf_t *c, char *url);
 static void conf_check_required(conf_t *c, const char *const *names,
     int *failed);
@@ -231,6 +235,10 @@ conf_finish(conf_t *c)
 {
     char  *url;
 
+    if (conf_check_sign(c) != 0) {
+        return -1;
+    }
+
     url = c->s3_endpoint_url;
 
     if (url == NULL || url[0] == '\0') {
@@ -255,6 +263,54 @@ conf_finish(conf_t *c)
         != MEDIA_OK)
     {
         conf_error("S3_ENDPOINT_URL", "is not a URL");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* the key of signed URLs and its id: both, or neither */
+
+static int
+conf_check_sign(const conf_t *c)
+{
+    media_sign_key_t  k;
+
+    if (c->sign_key == NULL || c->sign_key_id == NULL) {
+        return 0;                       /* an error that is named already */
+    }
+
+    if (c->sign_ttl > SIGN_TTL_MAX) {
+        conf_error("MEDIA_SIGN_TTL", "must be 7d at the most");
+        return -1;
+    }
+
+    if (c->sign_key[0] == '\0' && c->sign_key_id[0] == '\0') {
+        return 0;
+    }
+
+    if (c->sign_key[0] == '\0') {
+        conf_error("MEDIA_SIGN_KEY", "is not set, but MEDIA_SIGN_KEY_ID is");
+        return -1;
+    }
+
+    if (c->sign_key_id[0] == '\0') {
+        conf_error("MEDIA_SIGN_KEY_ID", "is not set, but MEDIA_SIGN_KEY is");
+        return -1;
+    }
+
+    media_str_set(&k.id, c->sign_key_id, strlen(c->sign_key_id));
+    media_str_set(&k.secret, c->sign_key, strlen(c->sign_key));
+
+    if (k.secret.len < MEDIA_SIGN_SECRET_MIN) {
+        conf_error("MEDIA_SIGN_KEY", "must have at least 32 bytes");
+        return -1;
+    }
+
+    if (media_sign_check(&k) != MEDIA_OK) {
+        conf_error("MEDIA_SIGN_KEY_ID",
+                   "must be 1 to 32 letters, digits, _ or -");
         return -1;
     }
 

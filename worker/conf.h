@@ -51,4 +51,7 @@ extern const conf_type_t  conf_mime;
 /* the string an entry is kept in */
 char **conf_field(conf_t *c, const conf_entry_t *e);
 
+/* a time, with a unit or in seconds; NULL, or what is wrong with it */
+const char *conf_seconds(int *seconds, const char *value);
+
 #endif

@@ -247,6 +247,13 @@ conf_parse_bool(const conf_entry_t *e, conf_t *c, const char *value)
 static const char *
 conf_parse_time(const conf_entry_t *e, conf_t *c, const char *value)
 {
+    return conf_seconds((int *) ((char *) c + e->offset), value);
+}
+
+
+const char *
+conf_seconds(int *seconds, const char *value)
+{
     int64_t      n;
     const char  *why;
     static const int64_t  factors[] = { 1, 60, 3600, 86400 };
@@ -257,7 +264,7 @@ conf_parse_time(const conf_entry_t *e, conf_t *c, const char *value)
         return "must be a time such as 30s, 10m, 2h or 7d";
     }
 
-    *(int *) ((char *) c + e->offset) = n;
+    *seconds = n;
 
     return NULL;
 }

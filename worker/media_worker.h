@@ -22,6 +22,7 @@
 #include "media_json.h"
 #include "media_key.h"
 #include "media_mime.h"
+#include "media_sign.h"
 #include "media_sigv4.h"
 #include "media_url.h"
 #include "media_webhook.h"
@@ -77,6 +78,9 @@ typedef struct {
     int     s3_use_ssl;             /* -1: as s3_endpoint_url says, which has
                                        its scheme after conf_load() */
     char   *sql_dir;                /* of the migrations */
+    char   *sign_key_id;            /* of media URLs; "" and "": they are */
+    char   *sign_key;               /* not signed */
+    int     sign_ttl;               /* seconds */
     media_mime_policy_t  mime;
 } conf_t;
 
@@ -180,6 +184,24 @@ void event_publish(child_t *child);
 int event_publish_left(child_t *child);
 
 /*
+ * purge.c: what was cached of an object key, or of all keys with a prefix
+ * that ends in '/', is not found again; called after S3 has changed.  A purge
+ * is a row in the running transaction, or in one of its own; it is published
+ * after the commit.  purge_add() gives the id, unless that is NULL.
+ */
+bool purge_target_is_valid(const char *target);
+int purge_add(child_t *child, const char *target, int64_t *id);
+/* -1 if that is left to the sweeper */
+int purge_publish(child_t *child);
+/*
+ * For one child: each second what was left is published and a lost log made
+ * anew; each conf.sweep_interval old rows are dropped, too.  -1 if the
+ * database failed.
+ */
+int purge_poll(child_t *child);
+void purge_sweep(child_t *child);
+
+/*
  * redis.c: one command on the child's connection, (re)connected if need be.
  * The reply (redisReply *) is the caller's; NULL if Redis is away or refused,
  * which is logged.
@@ -265,6 +287,15 @@ int store_get(child_t *child, const char *key, int64_t offset, int64_t length,
 int store_delete(child_t *child, const char *key, long *status);
 /* file_url of a key: conf.public_url and the encoded key */
 int store_public_url(char *dst, size_t size, const char *key);
+/* its inverse; -1 if it is not the URL of an object of ours */
+int store_key_of_url(char *dst, size_t size, const char *url);
+
+/* sign.c: file_url of a key, with a signature that is good until expires.
+   -1 if no tenant may read it, or it does not fit; nothing is logged. */
+#define SIGN_URL_MAX  (3 * MEDIA_KEY_MAX + 1024)
+#define SIGN_TTL_MAX  (7 * 86400)
+
+int sign_url(char *dst, size_t size, const char *key, time_t expires);
 
 
 /* image.c and decoder.c: thumbnails in a separate, limited process */
@@ -311,6 +342,7 @@ typedef struct {
     const char       *base_url;
     const char       *token;
     const char       *file_name;    /* "" if the message had none */
+    const char       *stored;       /* key of an earlier job, "" if none */
     const char       *declared;     /* MIME type, with parameters, or "" */
     media_category_t  category;
     int               attempts;     /* this one included */

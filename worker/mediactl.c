@@ -40,6 +40,18 @@ static const mediactl_command_t  mediactl_commands[] = {
     { "media-url", mediactl_media_url,
       "media-url [--direct-path P] [--url U]\n"
       "      the URL that a message's media is fetched from" },
+    { "purge", mediactl_purge,
+      "purge [--json] KEY|URL|PREFIX/ ...\n"
+      "  purge [--json] --tenant T\n"
+      "      makes every nginx fetch the object, or all with the prefix, from"
+      " S3\n"
+      "      again; deletes nothing in S3.  Exits with 3 if Redis is away:"
+      " the\n"
+      "      purge is recorded, and media-worker publishes it" },
+    { "sign-url", mediactl_sign_url,
+      "sign-url KEY|URL [--expires 15m] [--json]\n"
+      "      a URL with which anybody may read the object, for 7d at the"
+      " most" },
     { "tenant", mediactl_tenant,
       "tenant add ID [--name NAME]\n"
       "  tenant list [--json]\n"

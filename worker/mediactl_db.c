@@ -22,6 +22,13 @@ mediactl_open(child_t *child)
 {
     static const char *const  names[] = { "DATABASE_URL", NULL };
 
+    return mediactl_open_for(child, names);
+}
+
+
+int
+mediactl_open_for(child_t *child, const char *const *names)
+{
     memset(child, 0, sizeof(child_t));
 
     if (conf_load_for(names) != 0) {
@@ -40,6 +47,7 @@ void
 mediactl_close(child_t *child)
 {
     broker_close(child->broker);
+    redis_close(child);
 
     if (child->db != NULL) {
         PQfinish(child->db);

@@ -14,6 +14,8 @@
 
 /* connects to DATABASE_URL; 0, or -1 and standard error says why */
 int mediactl_open(child_t *child);
+/* the same where other settings are needed, too, NULL-terminated */
+int mediactl_open_for(child_t *child, const char *const *names);
 void mediactl_close(child_t *child);
 
 /*

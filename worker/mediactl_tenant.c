@@ -73,13 +73,7 @@ tenant_add(int argc, char **argv)
 
     params[0] = argv[optind];
 
-    if (strlen(params[0]) > 64
-        || strspn(params[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
-                             "uvwxyz0123456789_-") != strlen(params[0])
-        || params[0][0] == '\0')
-    {
-        fprintf(stderr, "mediactl: a tenant's id is 1 to 64 letters, digits,"
-                        " _ or -\n");
+    if (!mediactl_tenant_is_valid(params[0])) {
         return MEDIACTL_FAILED;
     }
 
@@ -105,6 +99,22 @@ tenant_add(int argc, char **argv)
     mediactl_close(&child);
 
     return rc;
+}
+
+
+bool
+mediactl_tenant_is_valid(const char *id)
+{
+    if (id[0] == '\0' || strlen(id) > 64
+        || strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
+                      "uvwxyz0123456789_-") != strlen(id))
+    {
+        fputs("mediactl: a tenant's id is 1 to 64 letters, digits, _ or -\n",
+              stderr);
+        return false;
+    }
+
+    return true;
 }
 
 

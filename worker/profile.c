@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "media_entry.h"
 #include "media_worker.h"
 
 
 /*
  * The job of media_priority: a person's profile picture from WhatsApp to
  * profile_pics/{tenant}/{phone}.jpg, its thumbnail beside it.  The key does
- * not change with the picture, so the cached copies are deleted before the
- * browsers are told.
+ * not change with the picture, so that what was cached of it is purged before
+ * the browsers are told.
  */
 
 
@@ -40,10 +39,11 @@ static fetch_result_t profile_ask(child_t *child, profile_t *p);
 static fetch_result_t profile_fetch(child_t *child, profile_t *p);
 static int profile_write(void *data, const char *s, size_t len);
 static job_result_t profile_save(child_t *child, profile_t *p);
+static job_result_t profile_undecoded(child_t *child, const profile_t *p,
+    bool thumb);
 static int profile_put(child_t *child, const profile_t *p, const char *key,
     const char *mime, int edge);
 static job_result_t profile_update(child_t *child, profile_t *p);
-static void profile_uncache(child_t *child, const char *key);
 
 
 static const char *const  profile_hosts[] = { "whatsapp.net", NULL };
@@ -276,6 +276,7 @@ static job_result_t
 profile_save(child_t *child, profile_t *p)
 {
     int          rc;
+    bool         thumb;
     char         type[100];
     long         status;
     media_str_t  s;
@@ -294,19 +295,36 @@ profile_save(child_t *child, profile_t *p)
 
     /* the thumbnail first: what cannot be decoded is not stored */
     rc = profile_put(child, p, p->thumb_key, type, conf.thumb_size);
+    thumb = rc == 0;
 
-    if (rc == 0) {
+    if (thumb) {
         rc = strcmp(type, "image/jpeg") == 0
              ? store_put_checked(child, p->key, p->fd, p->size, type,
                                  "inline", &status)
              : profile_put(child, p, p->key, type, PROFILE_EDGE_MAX);
     }
 
-    if (rc != 0) {
-        return rc > 0 ? JOB_DONE : JOB_AGAIN;
+    if (rc > 0) {
+        return profile_undecoded(child, p, thumb);
     }
 
-    return profile_update(child, p);
+    return rc == 0 ? profile_update(child, p) : JOB_AGAIN;
+}
+
+
+/* the thumbnail may be another one all the same */
+static job_result_t
+profile_undecoded(child_t *child, const profile_t *p, bool thumb)
+{
+    if (thumb) {
+        if (purge_add(child, p->thumb_key, NULL) != 0) {
+            return JOB_AGAIN;
+        }
+
+        (void) purge_publish(child);
+    }
+
+    return JOB_DONE;
 }
 
 
@@ -357,6 +375,11 @@ profile_update(child_t *child, profile_t *p)
     params[3] = thumb_url;
     res = db_exec(child, profile_update_sql, 4, params);
 
+    if (res != NULL && purge_add(child, p->key, NULL) != 0) {
+        PQclear(res);
+        res = NULL;
+    }
+
     for (i = 0; res != NULL && i < PQntuples(res); i++) {
         if (event_add(child, p->tenant, PQgetvalue(res, i, 0),
                       "conversation_updated", PQgetvalue(res, i, 1)) != 0)
@@ -377,32 +400,9 @@ profile_update(child_t *child, profile_t *p)
         return JOB_AGAIN;
     }
 
-    profile_uncache(child, p->key);
-    profile_uncache(child, p->thumb_key);
+    (void) purge_publish(child);
     event_publish(child);
     log_msg(LOG_INFO, "profile picture stored", NULL);
 
     return JOB_DONE;
-}
-
-
-static void
-profile_uncache(child_t *child, const char *key)
-{
-    char         entry[MEDIA_ENTRY_KEY_LEN];
-    void        *reply;
-    size_t       lens[2];
-    const char  *argv[2];
-    media_str_t  s;
-
-    media_str_set(&s, key, strlen(key));
-    media_entry_key(entry, s);
-
-    argv[0] = "DEL";
-    argv[1] = entry;
-    lens[0] = 3;
-    lens[1] = sizeof(entry);
-
-    reply = redis_call(child, 2, argv, lens);
-    redis_free(reply);
 }

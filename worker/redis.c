@@ -31,10 +31,17 @@ typedef struct {
 
 
 static redisContext *redis_get(child_t *child);
+static int redis_level(void);
+static void redis_refused(const char *command);
 static int redis_parse(redis_url_t *u, const char *url);
 static int redis_part(char *dst, size_t size, const char *s, size_t len);
 static int redis_login(redisContext *rc, const redis_url_t *u);
 static int redis_ok(redisReply *reply);
+
+
+/* told once: the first failure of a series, and a command refused again */
+static bool  redis_away;
+static char  redis_command[16];
 
 
 void *
@@ -54,12 +61,20 @@ redis_call(child_t *child, int n, const char **argv, const size_t *lens)
         reply = redisCommandArgv(rc, n, argv, lens);
 
         if (reply != NULL) {
+            if (redis_away) {
+                log_msg(LOG_NOTICE, "redis answers again", NULL);
+                redis_away = false;
+            }
+
             if (reply->type != REDIS_REPLY_ERROR) {
+                if (strcmp(redis_command, argv[0]) == 0) {
+                    redis_command[0] = '\0';
+                }
+
                 return reply;
             }
 
-            log_msg(LOG_WARN, "redis refused a command", "command", argv[0],
-                    NULL);
+            redis_refused(argv[0]);
             freeReplyObject(reply);
             return NULL;
         }
@@ -67,8 +82,29 @@ redis_call(child_t *child, int n, const char **argv, const size_t *lens)
         redis_close(child);
     }
 
-    log_msg(LOG_WARN, "redis did not answer", "command", argv[0], NULL);
+    log_msg(redis_level(), "redis did not answer", "command", argv[0], NULL);
     return NULL;
+}
+
+
+static int
+redis_level(void)
+{
+    int  level;
+
+    level = redis_away ? LOG_DEBUG : LOG_WARN;
+    redis_away = true;
+
+    return level;
+}
+
+
+static void
+redis_refused(const char *command)
+{
+    log_msg(strcmp(redis_command, command) == 0 ? LOG_DEBUG : LOG_WARN,
+            "redis refused a command", "command", command, NULL);
+    snprintf(redis_command, sizeof(redis_command), "%s", command);
 }
 
 
@@ -114,7 +150,7 @@ redis_get(child_t *child)
         || redisSetTimeout(rc, tv) != REDIS_OK
         || redis_login(rc, &u) != 0)
     {
-        log_msg(LOG_WARN, "redis is not available", "host", u.host,
+        log_msg(redis_level(), "redis is not available", "host", u.host,
                 "reason", rc == NULL ? "no memory" : rc->errstr, NULL);
 
         if (rc != NULL) {

@@ -229,6 +229,39 @@ store_public_url(char *dst, size_t size, const char *key)
 }
 
 
+int
+store_key_of_url(char *dst, size_t size, const char *url)
+{
+    size_t       len;
+    ssize_t      n;
+    media_str_t  key;
+
+    len = strlen(conf.public_url);
+
+    if (len == 0 || strncmp(url, conf.public_url, len) != 0) {
+        return -1;
+    }
+
+    url += len;
+    len = strlen(url);
+
+    if (len >= size || strcspn(url, "?#") != len) {
+        return -1;
+    }
+
+    n = media_uri_decode(dst, url, len);
+
+    if (n < 0) {
+        return -1;
+    }
+
+    dst[n] = '\0';
+    media_str_set(&key, dst, n);
+
+    return media_key_check(key) == MEDIA_OK ? 0 : -1;
+}
+
+
 /* one repetition if the server closed the kept connection under the request;
    a GET that has handed on bytes is not repeated */
 static int

@@ -3,8 +3,8 @@
  *
  * What was left behind: attachments whose job got lost, or whose child died,
  * are queued again; webhooks whose instance was added meanwhile are taken up;
- * events that Redis did not take are published; webhook bodies that nobody
- * needs any longer, old hops and old unrouted webhooks are deleted.
+ * events and purges that Redis did not take are published; webhook bodies
+ * that nobody needs any longer, old hops and old unrouted webhooks are deleted.
  */
 
 #define _GNU_SOURCE
@@ -28,6 +28,7 @@ sweep_run(child_t *child)
         return;
     }
 
+    purge_sweep(child);
     sweep_attachments(child);
     (void) unrouted_take_up(child);
 
