@@ -78,6 +78,7 @@ typedef struct {
     ngx_http_media_serve_loc_conf_t     serve;
     ngx_http_media_webhook_loc_conf_t   webhook;
     ngx_http_media_store_loc_conf_t     store;
+    ngx_uint_t                          metrics;    /* are shown here */
 } ngx_http_media_loc_conf_t;
 
 
@@ -134,6 +135,8 @@ typedef struct {
     ngx_http_media_serve_ctx_t         *serve;
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
+    uint64_t                            start;      /* microseconds, of a
+                                                       monotonic clock */
 } ngx_http_media_ctx_t;
 
 

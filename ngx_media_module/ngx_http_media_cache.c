@@ -35,6 +35,8 @@ ngx_http_media_cache_redis(ngx_http_media_cache_main_conf_t *mcf)
 
         /* a reload without worker processes does not call init_process */
 
+        ngx_http_media_metrics_redis(&mcf->redis.stats);
+
         mcf->pool = ngx_media_redis_create(&mcf->redis,
                                            (ngx_cycle_t *) ngx_cycle);
     }
@@ -68,6 +70,8 @@ ngx_http_media_cache_init_main(ngx_conf_t *cf,
     ngx_conf_init_size_value(mcf->buffers, NGX_HTTP_MEDIA_CACHE_BUFFERS);
 
     mcf->redis.max_bytes = mcf->buffers;
+    mcf->redis.max_reply = NGX_HTTP_MEDIA_PURGE_PIECE
+                           + NGX_HTTP_MEDIA_CACHE_OVERHEAD;
 
     if (mcf->redis.connections == 0
         || mcf->redis.timeout == 0

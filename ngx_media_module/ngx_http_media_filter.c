@@ -31,7 +31,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (!lcf->serve.enable || r != r->main) {
+    if (!lcf->serve.enable) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (r != r->main) {
+        ngx_http_media_metrics_subrequest(r);
         return ngx_http_next_header_filter(r);
     }
 

@@ -51,6 +51,10 @@ ngx_http_media_lookup_handler(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
 
+    if (lcf->metrics) {
+        return NGX_DECLINED;
+    }
+
     if (ctx && ctx->cache) {
         return ngx_http_media_lookup_answered(r, ctx->cache);
     }

@@ -71,6 +71,13 @@ static ngx_command_t  ngx_http_media_commands[] = {
       0,
       NULL },
 
+    { ngx_string("media_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_media_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("media_public_url"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
@@ -533,7 +540,8 @@ ngx_http_media_postconfiguration(ngx_conf_t *cf)
     ngx_http_media_filter_init();
 
     if (ngx_http_media_lookup_init(cf) != NGX_OK
-        || ngx_http_media_serve_init(cf) != NGX_OK)
+        || ngx_http_media_serve_init(cf) != NGX_OK
+        || ngx_http_media_metrics_init(cf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -566,6 +574,10 @@ ngx_http_media_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (mcf->cache.redis.addr) {
+        ngx_http_media_purge_init_process(cycle);
+    }
+
     if (ngx_http_media_webhook_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -595,4 +607,6 @@ ngx_http_media_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_media_webhook_exit_process(cycle);
+    ngx_http_media_purge_exit_process();
+    ngx_http_media_metrics_exit_process();
 }

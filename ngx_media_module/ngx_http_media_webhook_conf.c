@@ -403,6 +403,8 @@ ngx_http_media_webhook_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_http_media_metrics_amqp(&mcf->webhook.amqp.peer.stats);
+
     mcf->webhook.publisher = ngx_media_amqp_create(&mcf->webhook.amqp, cycle);
 
     return mcf->webhook.publisher ? NGX_OK : NGX_ERROR;

@@ -12,7 +12,7 @@
 
 
 #define NGX_HTTP_MEDIA_ZONE_SIZE  (8 * 1024 * 1024)
-#define NGX_HTTP_MEDIA_ZONE_MIN   (8 * ngx_pagesize)
+#define NGX_HTTP_MEDIA_ZONE_MIN   (32 * ngx_pagesize)
 
 
 static ngx_int_t ngx_http_media_zone_init(ngx_shm_zone_t *shm_zone,
@@ -83,13 +83,28 @@ ngx_http_media_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     ngx_rbtree_init(&sh->flights, &sh->flights_sentinel,
                     ngx_str_rbtree_insert_value);
-    ngx_rbtree_init(&sh->purges, &sh->purges_sentinel,
-                    ngx_str_rbtree_insert_value);
-    ngx_queue_init(&sh->purges_queue);
+    ngx_http_media_purge_init(&sh->purges);
+
+    sh->metrics = ngx_http_media_metrics_create(zone->shpool);
+    if (sh->metrics == NULL) {
+        return NGX_ERROR;
+    }
 
     zone->sh = sh;
     zone->shpool->data = sh;
     zone->shpool->log_nomem = 0;
 
     return NGX_OK;
+}
+
+
+ngx_http_media_zone_t *
+ngx_http_media_zone_get(void)
+{
+    ngx_http_media_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_http_media_module);
+
+    return (mcf && mcf->zone.sh) ? &mcf->zone : NULL;
 }

@@ -11,8 +11,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-
-typedef struct ngx_http_media_metrics_s  ngx_http_media_metrics_t;
+#include "ngx_http_media_metrics.h"
+#include "ngx_http_media_purge.h"
 
 
 typedef struct {
@@ -20,16 +20,12 @@ typedef struct {
     ngx_rbtree_t                  flights;
     ngx_rbtree_node_t             flights_sentinel;
 
-    /* ngx_http_media_purge.c */
-    ngx_rbtree_t                  purges;
-    ngx_rbtree_node_t             purges_sentinel;
-    ngx_queue_t                   purges_queue;     /* the oldest is last */
-
+    ngx_http_media_purges_t       purges;
     ngx_http_media_metrics_t     *metrics;
 } ngx_http_media_zone_sh_t;
 
 
-typedef struct {
+typedef struct ngx_http_media_zone_s {
     size_t                        size;
     ngx_shm_zone_t               *shm_zone;
     ngx_http_media_zone_sh_t     *sh;
@@ -40,5 +36,8 @@ typedef struct {
 void ngx_http_media_zone_create_main(ngx_http_media_zone_t *zone);
 char *ngx_http_media_zone_init_main(ngx_conf_t *cf,
     ngx_http_media_zone_t *zone);
+
+/* the zone of this process; NULL if there is none */
+ngx_http_media_zone_t *ngx_http_media_zone_get(void);
 
 #endif

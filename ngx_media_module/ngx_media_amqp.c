@@ -180,14 +180,16 @@ ngx_media_amqp_heartbeat(ngx_media_peer_t *peer)
     /* the timer runs at half the interval */
 
     if (silent > peer->conf->heartbeat * 4) {
-        ngx_media_peer_close(peer, "sent no heartbeat");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT,
+                             "sent no heartbeat");
         return;
     }
 
     if (amqp->stalled
         && ngx_current_msec - amqp->stalled_since > NGX_MEDIA_AMQP_STALL)
     {
-        ngx_media_peer_close(peer, "sent no confirms");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT,
+                             "sent no confirms");
         return;
     }
 
@@ -373,6 +375,8 @@ ngx_media_amqp_connection_closed(ngx_media_amqp_t *amqp, uint32_t method,
         amqp->peer->reason = "closed the connection";
     }
 
+    amqp->peer->error = NGX_MEDIA_PEER_ERROR_REPLY;
+
     level = amqp->peer->failures ? NGX_LOG_INFO : NGX_LOG_ERR;
 
     ngx_log_error(level, amqp->peer->log, 0, "%V: says \"%V\"",
@@ -532,6 +536,10 @@ ngx_media_amqp_confirm(ngx_media_amqp_t *amqp, uint64_t tag,
 
         if (msg->job.tag != tag && !multiple) {
             continue;
+        }
+
+        if (msg->unroutable || rc != NGX_OK) {
+            ngx_media_peer_count(amqp->peer, NGX_MEDIA_PEER_ERROR_REPLY);
         }
 
         ngx_media_peer_complete(amqp->peer, &msg->job,

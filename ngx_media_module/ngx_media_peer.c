@@ -9,6 +9,8 @@
 
 
 static void ngx_media_peer_cleanup(void *data);
+static void ngx_media_peer_set_state(ngx_media_peer_t *peer,
+    ngx_media_peer_state_e state);
 static u_char *ngx_media_peer_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 static void ngx_media_peer_read_handler(ngx_event_t *rev);
@@ -22,8 +24,8 @@ static ngx_int_t ngx_media_peer_expire(ngx_media_peer_t *peer,
 static void ngx_media_peer_heartbeat(ngx_event_t *ev);
 static void ngx_media_peer_reconnect(ngx_event_t *ev);
 static void ngx_media_peer_idle(ngx_media_peer_t *peer);
-static void ngx_media_peer_down(ngx_media_peer_t *peer, const char *reason,
-    ngx_err_t err);
+static void ngx_media_peer_down(ngx_media_peer_t *peer,
+    ngx_media_peer_error_e error, const char *reason, ngx_err_t err);
 static void ngx_media_peer_disconnect(ngx_media_peer_t *peer);
 static void ngx_media_peer_fail_jobs(ngx_media_peer_t *peer);
 static ngx_msec_t ngx_media_peer_delay(ngx_media_peer_t *peer);
@@ -63,6 +65,10 @@ ngx_media_peer_create(ngx_media_peer_conf_t *conf, ngx_media_peer_ops_t *ops,
     ngx_queue_init(&peer->waiting);
     ngx_queue_init(&peer->inflight);
 
+    if (conf->stats.states) {
+        (void) ngx_atomic_fetch_add(&conf->stats.states[peer->state], 1);
+    }
+
     peer->backoff.handler = ngx_media_peer_reconnect;
     peer->backoff.data = peer;
     peer->backoff.log = peer->log;
@@ -88,6 +94,31 @@ ngx_media_peer_cleanup(void *data)
 }
 
 
+static void
+ngx_media_peer_set_state(ngx_media_peer_t *peer, ngx_media_peer_state_e state)
+{
+    ngx_atomic_t  *states;
+
+    states = peer->conf->stats.states;
+
+    if (states && !peer->exiting) {
+        (void) ngx_atomic_fetch_add(&states[peer->state], -1);
+        (void) ngx_atomic_fetch_add(&states[state], 1);
+    }
+
+    peer->state = state;
+}
+
+
+void
+ngx_media_peer_count(ngx_media_peer_t *peer, ngx_media_peer_error_e error)
+{
+    if (peer->conf->stats.errors) {
+        (void) ngx_atomic_fetch_add(&peer->conf->stats.errors[error], 1);
+    }
+}
+
+
 static u_char *
 ngx_media_peer_log_error(ngx_log_t *log, u_char *buf, size_t len)
 {
@@ -110,7 +141,8 @@ ngx_media_peer_connect(ngx_media_peer_t *peer)
         return;
     }
 
-    peer->state = NGX_MEDIA_PEER_CONNECTING;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_CONNECTING);
+    peer->error = NGX_MEDIA_PEER_ERROR_PROTOCOL;
     peer->proven = 0;
     peer->broken = 0;
     peer->queued = 0;
@@ -136,7 +168,8 @@ ngx_media_peer_connect(ngx_media_peer_t *peer)
     peer->connection_log.log_level = peer->log->log_level;
 
     if (rc != NGX_OK && rc != NGX_AGAIN) {
-        ngx_media_peer_close(peer, "connect failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CONNECT,
+                             "connect failed");
         return;
     }
 
@@ -217,7 +250,7 @@ ngx_media_peer_read_handler(ngx_event_t *rev)
 
     if (c->close) {
         ngx_media_peer_disconnect(peer);
-        peer->state = NGX_MEDIA_PEER_IDLE;
+        ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_IDLE);
         peer->reason = "worker process is exiting";
         ngx_media_peer_fail_jobs(peer);
         return;
@@ -242,9 +275,14 @@ ngx_media_peer_write_handler(ngx_event_t *wev)
     peer = c->data;
 
     if (wev->timedout) {
-        ngx_media_peer_close(peer,
-                             peer->state == NGX_MEDIA_PEER_CONNECTING
-                             ? "connect timed out" : "greeting timed out");
+        if (peer->state == NGX_MEDIA_PEER_CONNECTING) {
+            ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CONNECT,
+                                 "connect timed out");
+            return;
+        }
+
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT,
+                             "greeting timed out");
         return;
     }
 
@@ -273,21 +311,24 @@ ngx_media_peer_connected(ngx_media_peer_t *peer)
     }
 
     if (err) {
-        ngx_media_peer_down(peer, "connect failed", err);
+        ngx_media_peer_down(peer, NGX_MEDIA_PEER_ERROR_CONNECT,
+                            "connect failed", err);
         return;
     }
 
     if (peer->connection.sockaddr->sa_family != AF_UNIX
         && ngx_tcp_nodelay(c) != NGX_OK)
     {
-        ngx_media_peer_close(peer, "connect failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CONNECT,
+                             "connect failed");
         return;
     }
 
-    peer->state = NGX_MEDIA_PEER_GREETING;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_GREETING);
 
     if (peer->ops->greet(peer) != NGX_OK) {
-        ngx_media_peer_close(peer, "greeting failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_PROTOCOL,
+                             "greeting failed");
         return;
     }
 
@@ -310,7 +351,7 @@ ngx_media_peer_up(ngx_media_peer_t *peer)
         ngx_del_timer(c->write);
     }
 
-    peer->state = NGX_MEDIA_PEER_UP;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_UP);
     peer->reason = NULL;
     peer->up_since = ngx_current_msec;
 
@@ -410,6 +451,7 @@ ngx_media_peer_job_timeout(ngx_event_t *ev)
             }
 
             if (i == 0) {
+                ngx_media_peer_count(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT);
                 ngx_media_peer_complete(peer, job, NGX_ERROR, NULL);
                 continue;
             }
@@ -431,10 +473,12 @@ ngx_media_peer_expire(ngx_media_peer_t *peer, ngx_media_job_t *job)
         && job->end <= peer->sent
         && peer->ops->late(peer, job) == NGX_OK)
     {
+        ngx_media_peer_count(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT);
         return NGX_OK;
     }
 
-    ngx_media_peer_close(peer, "command timed out");
+    ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_TIMEOUT,
+                         "command timed out");
 
     return NGX_ERROR;
 }
@@ -464,7 +508,7 @@ ngx_media_peer_reconnect(ngx_event_t *ev)
 
     peer = ev->data;
 
-    peer->state = NGX_MEDIA_PEER_IDLE;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_IDLE);
 
     ngx_media_peer_connect(peer);
 }
@@ -486,17 +530,20 @@ ngx_media_peer_idle(ngx_media_peer_t *peer)
 
 
 void
-ngx_media_peer_close(ngx_media_peer_t *peer, const char *reason)
+ngx_media_peer_close(ngx_media_peer_t *peer, ngx_media_peer_error_e error,
+    const char *reason)
 {
-    ngx_media_peer_down(peer, reason, 0);
+    ngx_media_peer_down(peer, error, reason, 0);
 }
 
 
 static void
-ngx_media_peer_down(ngx_media_peer_t *peer, const char *reason,
-    ngx_err_t err)
+ngx_media_peer_down(ngx_media_peer_t *peer, ngx_media_peer_error_e error,
+    const char *reason, ngx_err_t err)
 {
     ngx_uint_t  level;
+
+    ngx_media_peer_count(peer, error);
 
     /* up for long without a job is as good as a reply */
 
@@ -517,7 +564,7 @@ ngx_media_peer_down(ngx_media_peer_t *peer, const char *reason,
 
     ngx_media_peer_disconnect(peer);
 
-    peer->state = NGX_MEDIA_PEER_DOWN;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_DOWN);
     peer->reason = reason;
 
     ngx_add_timer(&peer->backoff, ngx_media_peer_delay(peer));
@@ -614,11 +661,19 @@ ngx_media_peer_delay(ngx_media_peer_t *peer)
 void
 ngx_media_peer_destroy(ngx_media_peer_t *peer)
 {
+    ngx_atomic_t  *states;
+
+    states = peer->conf->stats.states;
+
+    if (states && !peer->exiting) {
+        (void) ngx_atomic_fetch_add(&states[peer->state], -1);
+    }
+
     peer->exiting = 1;
 
     ngx_media_peer_disconnect(peer);
 
-    peer->state = NGX_MEDIA_PEER_IDLE;
+    ngx_media_peer_set_state(peer, NGX_MEDIA_PEER_IDLE);
     peer->reason = "worker process is exiting";
 
     ngx_media_peer_fail_jobs(peer);

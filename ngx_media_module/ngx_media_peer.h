@@ -32,6 +32,25 @@ typedef enum {
     NGX_MEDIA_PEER_DOWN             /* waits for the backoff timer */
 } ngx_media_peer_state_e;
 
+#define NGX_MEDIA_PEER_STATES  5
+
+
+typedef enum {
+    NGX_MEDIA_PEER_ERROR_CONNECT = 0,
+    NGX_MEDIA_PEER_ERROR_TIMEOUT,   /* of the greeting, or of a job */
+    NGX_MEDIA_PEER_ERROR_CLOSED,
+    NGX_MEDIA_PEER_ERROR_PROTOCOL,
+    NGX_MEDIA_PEER_ERROR_REPLY,     /* the server refused */
+    NGX_MEDIA_PEER_ERROR_MAX
+} ngx_media_peer_error_e;
+
+
+/* counters in shared memory; NULL: not counted */
+typedef struct {
+    ngx_atomic_t              *states;  /* peers of this process by state */
+    ngx_atomic_t              *errors;
+} ngx_media_peer_stats_t;
+
 
 /*
  * handler is called exactly once: rc NGX_OK with reply set by the protocol,
@@ -88,6 +107,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_media_peer_stats_t     stats;
     ngx_str_t                  name;    /* "redis 127.0.0.1:6379" */
     ngx_addr_t                *addr;    /* numeric or unix; resolved at
                                            configuration time */
@@ -111,6 +131,7 @@ struct ngx_media_peer_s {
     ngx_peer_connection_t      connection;
     ngx_media_peer_state_e     state;
     const char                *reason;      /* why it is down, a literal */
+    ngx_media_peer_error_e     error;       /* its class, if input() set it */
 
     ngx_queue_t                waiting;
     ngx_queue_t                inflight;
@@ -167,7 +188,12 @@ void ngx_media_peer_complete(ngx_media_peer_t *peer, ngx_media_job_t *job,
     ngx_int_t rc, void *reply);
 
 /* Closes with a reason, fails all jobs, backs off. */
-void ngx_media_peer_close(ngx_media_peer_t *peer, const char *reason);
+void ngx_media_peer_close(ngx_media_peer_t *peer,
+    ngx_media_peer_error_e error, const char *reason);
+
+/* For ops: counts an error that does not close the connection. */
+void ngx_media_peer_count(ngx_media_peer_t *peer,
+    ngx_media_peer_error_e error);
 
 /* From exit_process: closes without backoff. */
 void ngx_media_peer_destroy(ngx_media_peer_t *peer);

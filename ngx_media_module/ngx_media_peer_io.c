@@ -76,12 +76,14 @@ ngx_media_peer_receive(ngx_media_peer_t *peer)
         }
 
         if (n == NGX_ERROR) {
-            ngx_media_peer_close(peer, "receive failed");
+            ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                                 "receive failed");
             return;
         }
 
         if (n == 0) {
-            ngx_media_peer_close(peer, "connection closed by the server");
+            ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                                 "connection closed by the server");
             return;
         }
 
@@ -93,7 +95,8 @@ ngx_media_peer_receive(ngx_media_peer_t *peer)
     }
 
     if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_media_peer_close(peer, "event failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                             "event failed");
     }
 }
 
@@ -121,7 +124,8 @@ ngx_media_peer_reserve(ngx_media_peer_t *peer)
     }
 
     if (size <= len) {
-        ngx_media_peer_close(peer, "sent too large a reply");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_PROTOCOL,
+                             "sent too large a reply");
         return NGX_ERROR;
     }
 
@@ -131,7 +135,8 @@ ngx_media_peer_reserve(ngx_media_peer_t *peer)
     } else {
         p = ngx_alloc(size, peer->log);
         if (p == NULL) {
-            ngx_media_peer_close(peer, "no memory for a reply");
+            ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                                 "no memory for a reply");
             return NGX_ERROR;
         }
 
@@ -168,13 +173,15 @@ ngx_media_peer_consume(ngx_media_peer_t *peer)
     }
 
     if (peer->broken) {
-        ngx_media_peer_close(peer, "replied to what was not sent");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_PROTOCOL,
+                             "replied to what was not sent");
         return NGX_ERROR;
     }
 
     if (n < 0) {
-        ngx_media_peer_close(peer, peer->reason ? peer->reason
-                                                : "sent an invalid reply");
+        ngx_media_peer_close(peer, peer->error,
+                             peer->reason ? peer->reason
+                                          : "sent an invalid reply");
         return NGX_ERROR;
     }
 
@@ -212,7 +219,8 @@ ngx_media_peer_transmit(ngx_media_peer_t *peer)
     rest = c->send_chain(c, cl, 0);
 
     if (rest == NGX_CHAIN_ERROR) {
-        ngx_media_peer_close(peer, "send failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                             "send failed");
         return;
     }
 
@@ -226,7 +234,8 @@ ngx_media_peer_transmit(ngx_media_peer_t *peer)
     ngx_media_peer_free_notes(cl, rest);
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
-        ngx_media_peer_close(peer, "event failed");
+        ngx_media_peer_close(peer, NGX_MEDIA_PEER_ERROR_CLOSED,
+                             "event failed");
     }
 }
 

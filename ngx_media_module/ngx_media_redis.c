@@ -76,6 +76,7 @@ ngx_media_redis_create(ngx_media_redis_conf_t *conf, ngx_cycle_t *cycle)
     redis->conf = conf;
     redis->log = cycle->log;
 
+    redis->peer.stats = conf->stats;
     redis->peer.name = conf->name;
     redis->peer.addr = conf->addr;
     redis->peer.connect_timeout = conf->connect_timeout;
@@ -307,6 +308,7 @@ ngx_media_redis_greeted(ngx_media_redis_connection_t *rc, redisReply *object)
         {
             rv = NGX_ERROR;
             peer->reason = "refused the greeting";
+            peer->error = NGX_MEDIA_PEER_ERROR_REPLY;
 
             if (ngx_strncmp(object->str, "LOADING", sizeof("LOADING") - 1)
                 == 0)
@@ -444,6 +446,8 @@ ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc, void *data)
     reply = (rc == NGX_OK) ? data : NULL;
 
     if (reply && reply->type == REDIS_REPLY_ERROR) {
+        ngx_media_peer_count(rj->redis->connections[0].peer,
+                             NGX_MEDIA_PEER_ERROR_REPLY);
 
         /* the code only: what follows may repeat the command */
 

@@ -39,16 +39,17 @@ typedef void (*ngx_media_redis_handler_pt)(ngx_media_redis_job_t *job,
 
 
 typedef struct {
-    ngx_addr_t      *addr;              /* NULL: no Redis */
-    ngx_str_t        name;              /* for the log */
-    ngx_str_t        user;
-    ngx_str_t        password;
-    ngx_uint_t       database;
-    ngx_uint_t       connections;       /* of one worker process */
-    ngx_msec_t       timeout;           /* of one command */
-    ngx_msec_t       connect_timeout;
-    size_t           max_bytes;         /* of commands not yet answered */
-    size_t           max_reply;         /* a longer one is a protocol error */
+    ngx_media_peer_stats_t   stats;
+    ngx_addr_t              *addr;      /* NULL: no Redis */
+    ngx_str_t                name;      /* for the log */
+    ngx_str_t                user;
+    ngx_str_t                password;
+    ngx_uint_t               database;
+    ngx_uint_t               connections;   /* of one worker process */
+    ngx_msec_t               timeout;       /* of one command */
+    ngx_msec_t               connect_timeout;
+    size_t                   max_bytes; /* of commands not yet answered */
+    size_t                   max_reply; /* a longer one is a protocol error */
 } ngx_media_redis_conf_t;
 
 

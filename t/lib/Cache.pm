@@ -292,7 +292,7 @@ sub redis {
     die "unexpected reply $line";
 }
 
-# all connections of all worker processes are up
+# all connections of all worker processes are up, and purges were read
 
 sub wait_redis {
     my ($self) = @_;
@@ -300,7 +300,8 @@ sub wait_redis {
     for (1 .. 100) {
         my @up = (my $clients = $self->redis('CLIENT', 'LIST') || '')
             =~ /name=ngx_media/g;
-        return 1 if @up >= 2;
+        return 1 if @up >= 2
+            && $clients =~ /name=ngx_media\b[^\n]* cmd=(?!client)/;
         sleep 0.05;
     }
 
