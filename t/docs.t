@@ -135,7 +135,7 @@ sub directives_of_reference {
 
         my $name = $1;
 
-        $entry =~ /^ *Syntax:  $name \S.*;\n/m or die "syntax of $name\n";
+        $entry =~ /^ *Syntax:  $name(?: \S.*)?;\n/m or die "syntax of $name\n";
         $entry =~ /^ *Context: \S/m or die "context of $name\n";
         $entry =~ /^ *Default: (?:-|see below|$name (.*);)\n/m
             or die "default of $name\n";
