@@ -17,6 +17,7 @@
 #include "ngx_media_redis.h"
 #include "ngx_http_media_auth.h"
 #include "ngx_http_media_metrics.h"
+#include "ngx_http_media_multirange.h"
 #include "ngx_http_media_purge.h"
 #include "ngx_http_media_serve.h"
 #include "ngx_http_media_webhook.h"
@@ -76,6 +77,7 @@ typedef struct {
     ngx_http_media_s3_loc_conf_t        s3;
     ngx_http_media_auth_loc_conf_t      auth;
     ngx_http_media_serve_loc_conf_t     serve;
+    ngx_http_media_multirange_loc_conf_t  multirange;
     ngx_http_media_webhook_loc_conf_t   webhook;
     ngx_http_media_store_loc_conf_t     store;
     ngx_uint_t                          metrics;    /* are shown here */
@@ -133,6 +135,7 @@ typedef struct {
     ngx_http_media_s3_ctx_t            *s3;
     ngx_http_media_auth_ctx_t          *auth;
     ngx_http_media_serve_ctx_t         *serve;
+    ngx_http_media_multirange_ctx_t    *multirange;
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
     uint64_t                            start;      /* microseconds, of a
@@ -192,15 +195,6 @@ ngx_int_t ngx_http_media_error_header(ngx_http_request_t *r);
 /* puts the JSON in place of the body; NGX_DECLINED if there is no error */
 ngx_int_t ngx_http_media_error_body(ngx_http_request_t *r, ngx_chain_t *in,
     ngx_http_output_body_filter_pt next);
-
-/*
- * Several ranges of an object that is not in one buffer.  NGX_DECLINED if
- * that is not asked for; else what the filter is to return.
- */
-ngx_int_t ngx_http_media_multirange_header(ngx_http_request_t *r,
-    ngx_http_output_header_filter_pt next);
-ngx_int_t ngx_http_media_multirange_body(ngx_http_request_t *r,
-    ngx_chain_t *in, ngx_http_output_body_filter_pt next);
 
 /* the signer */
 void ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf);

@@ -31,12 +31,19 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (!lcf->serve.enable) {
+    if (r != r->main) {
+        if (ngx_http_media_multirange_part_header(r) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (lcf->serve.enable) {
+            ngx_http_media_metrics_subrequest(r);
+        }
+
         return ngx_http_next_header_filter(r);
     }
 
-    if (r != r->main) {
-        ngx_http_media_metrics_subrequest(r);
+    if (!lcf->serve.enable) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -132,7 +139,12 @@ ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (!lcf->serve.enable || r != r->main) {
+    if (r != r->main) {
+        return (ngx_http_media_multirange_part_body(r, in) == NGX_OK)
+               ? ngx_http_next_body_filter(r, in) : NGX_ERROR;
+    }
+
+    if (!lcf->serve.enable) {
         return ngx_http_next_body_filter(r, in);
     }
 

@@ -85,6 +85,13 @@ static ngx_command_t  ngx_http_media_commands[] = {
       offsetof(ngx_http_media_loc_conf_t, s3.public_url),
       NULL },
 
+    { ngx_string("media_range_location"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, multirange.location),
+      NULL },
+
     { ngx_string("media_redis"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_media_cache_set_redis,
@@ -412,6 +419,12 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     rv = ngx_http_media_serve_merge_loc(cf, &prev->serve, &conf->serve,
                                         conf->cache.enable);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_media_multirange_merge_loc(cf, &prev->multirange,
+                                             &conf->multirange);
     if (rv != NGX_CONF_OK) {
         return rv;
     }

@@ -15,6 +15,8 @@ static void ngx_http_media_store_get_work(ngx_http_media_store_job_t *job);
 static void ngx_http_media_store_get_done(ngx_http_media_store_job_t *job);
 static ngx_int_t ngx_http_media_store_get_check(
     ngx_http_media_store_job_t *job, ngx_http_request_t *r);
+static ngx_int_t ngx_http_media_store_get_since(
+    ngx_http_media_store_job_t *job, ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_store_get_headers(
     ngx_http_media_store_job_t *job, ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_store_get_header(
@@ -143,6 +145,11 @@ ngx_http_media_store_get_check(ngx_http_media_store_job_t *job,
 
     r->headers_in.if_unmodified_since = NULL;
 
+    if (ngx_http_media_store_get_since(job, r) != NGX_OK) {
+        job->error = NGX_HTTP_MEDIA_STORE_INTERNAL;
+        return NGX_ERROR;
+    }
+
     for (n = 0; n < NGX_HTTP_MEDIA_STORE_NAMES; n++) {
 
         if (!ngx_http_media_store_arg(job, ngx_http_media_store_overrides[n],
@@ -158,6 +165,48 @@ ngx_http_media_store_get_check(ngx_http_media_store_job_t *job,
             }
         }
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * If-None-Match goes before If-Modified-Since.  A later date than the object's
+ * is as good as its own, which is the one that the core's filter looks for.
+ */
+
+static ngx_int_t
+ngx_http_media_store_get_since(ngx_http_media_store_job_t *job,
+    ngx_http_request_t *r)
+{
+    u_char           *p;
+    time_t            since;
+    ngx_table_elt_t  *h;
+
+    h = r->headers_in.if_modified_since;
+
+    if (h == NULL) {
+        return NGX_OK;
+    }
+
+    if (r->headers_in.if_none_match != NULL) {
+        r->headers_in.if_modified_since = NULL;
+        return NGX_OK;
+    }
+
+    since = ngx_parse_http_time(h->value.data, h->value.len);
+
+    if (since == NGX_ERROR || since <= job->object.mtime) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("Mon, 28 Sep 1970 06:00:00 GMT"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.data = p;
+    h->value.len = ngx_http_time(p, job->object.mtime) - p;
 
     return NGX_OK;
 }
