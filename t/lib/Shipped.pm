@@ -75,6 +75,7 @@ sub configure {
     my $dir = $self->{dir};
     my $user = $> == 0 ? 'user root;' : '';
 
+    make_path("$dir/cache");
     $self->install($_, %o) for glob "$conf/*.conf";
 
     $self->write_file('nginx.conf', <<"END");
