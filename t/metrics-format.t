@@ -20,6 +20,7 @@ my $closed = Cache::free_port();
 
 $t->configure(workers => 2, http => <<"EOT", origin => <<'EOO');
     media_redis 127.0.0.1:\@REDIS\@;
+    media_redis_timeout 2s;
     proxy_cache_path \@DIR\@/disk levels=1 keys_zone=disk:1m;
 
     server {
@@ -185,6 +186,20 @@ cmp_ok($before->{'media_request_duration_seconds_bucket{'
     . 'result="hit",le="0.1"}'}, '>', 0, 'most are fast');
 cmp_ok($before->{'media_request_duration_seconds_sum{result="hit"}'}, '>', 0,
     'though they take time');
+
+# times
+
+my $socket = $t->connect;
+$t->redis_signal('STOP');
+print $socket "GET /media/chat/1/1.jpg HTTP/1.0\r\n\r\n";
+sleep 0.1;
+$t->redis_signal('CONT');
+my $text = join '', <$socket>;
+like($text, qr/^X-Time: 0\.(?:0[5-9]|[1-9])/m, 'the time of a lookup');
+my $fast = 'media_request_duration_seconds_bucket{result="hit",le="0.05"}';
+my $slow = $before->{$fast};
+is(grown()->{'request_duration_seconds_count{result="hit"}'}, 1, 'a hit');
+is($before->{$fast}, $slow, 'that was slow');
 
 $t->get('/media/chat/1/none.jpg') for 1 .. 4;
 $grown = grown();
