@@ -150,6 +150,12 @@ ngx_http_media_ctx_t *ngx_http_media_get_ctx(ngx_http_request_t *r);
 ngx_str_t *ngx_http_media_get_header(ngx_http_request_t *r,
     const char *name);
 
+/*
+ * Logs have the request line in each message: stars out a secret in it and in
+ * $request_uri.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_media_hide(ngx_http_request_t *r, ngx_str_t *secret);
+
 /* reads a secret of a few lines into the ngx_str_t at cmd->offset */
 char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -19,6 +19,8 @@ static char *ngx_http_media_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_media_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static ngx_int_t ngx_http_media_hide_in(ngx_http_request_t *r,
+    ngx_str_t *line, ngx_str_t *secret);
 static char *ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_media_preconfiguration(ngx_conf_t *cf);
@@ -239,6 +241,8 @@ static ngx_command_t  ngx_http_media_commands[] = {
       offsetof(ngx_http_media_main_conf_t, zone.size),
       NULL },
 
+    NGX_HTTP_MEDIA_AUTH_COMMANDS
+
     NGX_HTTP_MEDIA_WEBHOOK_COMMANDS
 
     NGX_HTTP_MEDIA_STORE_COMMANDS
@@ -329,6 +333,49 @@ ngx_http_media_get_header(ngx_http_request_t *r, const char *name)
             return &h[i].value;
         }
     }
+}
+
+
+ngx_int_t
+ngx_http_media_hide(ngx_http_request_t *r, ngx_str_t *secret)
+{
+    if (ngx_http_media_hide_in(r, &r->request_line, secret) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_media_hide_in(r, &r->unparsed_uri, secret);
+}
+
+
+static ngx_int_t
+ngx_http_media_hide_in(ngx_http_request_t *r, ngx_str_t *line,
+    ngx_str_t *secret)
+{
+    u_char  *p, *last;
+
+    if (secret->len == 0 || line->len < secret->len) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, line->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the line before belongs to the parser, and what follows it stays */
+
+    ngx_memcpy(p, line->data, line->len);
+    p[line->len] = '\0';
+    line->data = p;
+    last = p + line->len - secret->len;
+
+    for ( /* void */ ; p <= last; p++) {
+        if (ngx_memcmp(p, secret->data, secret->len) == 0) {
+            ngx_memset(p, '*', secret->len);
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -427,6 +474,14 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                              &conf->multirange);
     if (rv != NGX_CONF_OK) {
         return rv;
+    }
+
+    /* the URI of media_url is no key, whatever the server says of caching */
+
+    if (conf->auth.url) {
+        conf->serve.enable = 0;
+        conf->cache.enable = 0;
+        conf->s3.key = NULL;
     }
 
     rv = ngx_http_media_webhook_merge_loc(cf, &prev->webhook, &conf->webhook);
@@ -554,6 +609,7 @@ ngx_http_media_postconfiguration(ngx_conf_t *cf)
 
     if (ngx_http_media_lookup_init(cf) != NGX_OK
         || ngx_http_media_serve_init(cf) != NGX_OK
+        || ngx_http_media_auth_init(cf) != NGX_OK
         || ngx_http_media_metrics_init(cf) != NGX_OK)
     {
         return NGX_ERROR;

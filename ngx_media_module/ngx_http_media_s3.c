@@ -27,6 +27,8 @@
 #define NGX_HTTP_MEDIA_S3_URL_MAX         8192
 
 
+static ngx_int_t ngx_http_media_s3_location_key(ngx_http_request_t *r,
+    ngx_str_t *key);
 static ngx_http_media_s3_ctx_t *ngx_http_media_s3_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_s3_public(ngx_conf_t *cf, ngx_str_t *url);
 static ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
@@ -49,6 +51,19 @@ ngx_conf_enum_t  ngx_http_media_s3_styles[] = {
 
 ngx_int_t
 ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    if (ngx_http_media_s3_location_key(r, key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_media_auth_replace(r, key);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_s3_location_key(ngx_http_request_t *r, ngx_str_t *key)
 {
     size_t                      len;
     ngx_http_core_loc_conf_t   *clcf;

@@ -73,6 +73,8 @@ static ngx_http_variable_t  ngx_http_media_variables[] = {
                                   ngx_http_media_variable_token),
     ngx_http_media_variable_entry("media_s3_uri",
                                   ngx_http_media_variable_uri),
+    ngx_http_media_variable_entry("media_tenant",
+                                  ngx_http_media_auth_tenant),
     ngx_http_media_variable_entry("media_url_key",
                                   ngx_http_media_s3_url_key),
 

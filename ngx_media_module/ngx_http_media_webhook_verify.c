@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_media_webhook_credential(ngx_http_request_t *r,
     ngx_http_media_webhook_loc_conf_t *wlcf, ngx_str_t *value);
 static ngx_int_t ngx_http_media_webhook_argument(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
-static ngx_int_t ngx_http_media_webhook_hide(ngx_http_request_t *r,
-    ngx_str_t *line, ngx_str_t *secret);
 static ngx_uint_t ngx_http_media_webhook_match(ngx_array_t *secrets,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_media_webhook_cut_event(ngx_str_t *value);
@@ -51,9 +49,7 @@ ngx_http_media_webhook_check_token(ngx_http_request_t *r)
         return NGX_HTTP_UNAUTHORIZED;
     }
 
-    if (ngx_http_media_webhook_hide(r, &r->request_line, &value) != NGX_OK
-        || ngx_http_media_webhook_hide(r, &r->unparsed_uri, &value) != NGX_OK)
-    {
+    if (ngx_http_media_hide(r, &value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -130,40 +126,6 @@ ngx_http_media_webhook_argument(ngx_http_request_t *r, const char *name,
 
     value->data = p;
     value->len = n < 0 ? 0 : n;
-
-    return NGX_OK;
-}
-
-
-/* logs have the request line in each message: without what was presented */
-
-static ngx_int_t
-ngx_http_media_webhook_hide(ngx_http_request_t *r, ngx_str_t *line,
-    ngx_str_t *secret)
-{
-    u_char  *p, *last;
-
-    if (secret->len == 0 || line->len < secret->len) {
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, line->len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* the line before belongs to the parser, and what follows it stays */
-
-    ngx_memcpy(p, line->data, line->len);
-    p[line->len] = '\0';
-    line->data = p;
-    last = p + line->len - secret->len;
-
-    for ( /* void */ ; p <= last; p++) {
-        if (ngx_memcmp(p, secret->data, secret->len) == 0) {
-            ngx_memset(p, '*', secret->len);
-        }
-    }
 
     return NGX_OK;
 }
@@ -345,8 +307,7 @@ ngx_http_media_webhook_handshake(ngx_http_request_t *r)
            != NGX_OK
         || ngx_http_media_webhook_argument(r, "hub.challenge", &challenge)
            != NGX_OK
-        || ngx_http_media_webhook_hide(r, &r->request_line, &token) != NGX_OK
-        || ngx_http_media_webhook_hide(r, &r->unparsed_uri, &token) != NGX_OK)
+        || ngx_http_media_hide(r, &token) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
