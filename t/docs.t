@@ -119,10 +119,12 @@ sub number {
     my ($value, $unit) = @_;
     my %size = (k => 1024, m => 1048576, g => 1073741824);
     my %msec = (ms => 1, s => 1000, m => 60000);
+    my %sec = (s => 1, m => 60, h => 3600, d => 86400);
 
     return $value eq 'on' ? 1 : 0 if $unit eq '';
     return $1 * $size{$2} if $unit eq 'size' && $value =~ /^(\d+)([kmg])$/;
     return $1 * $msec{$2} if $unit eq 'msec' && $value =~ /^(\d+)(ms|s|m)$/;
+    return $1 * $sec{$2} if $unit eq 'sec' && $value =~ /^(\d+)([smhd])$/;
     return $value;
 }
 
