@@ -16,6 +16,7 @@
 #include "ngx_media_compat.h"
 #include "ngx_media_redis.h"
 #include "ngx_http_media_auth.h"
+#include "ngx_http_media_flight.h"
 #include "ngx_http_media_metrics.h"
 #include "ngx_http_media_multirange.h"
 #include "ngx_http_media_purge.h"
@@ -34,16 +35,23 @@
 typedef struct {
     ngx_media_redis_conf_t              redis;
     ngx_media_redis_t                  *pool;       /* made by the process */
-    size_t                              buffers;    /* bytes of tee copies */
+    size_t                              buffers;    /* bytes of objects */
+
+    /* of a process */
+    size_t                              used;       /* of buffers */
+    ngx_rbtree_t                        entries;    /* found by others */
+    ngx_rbtree_node_t                   entries_sentinel;
+    ngx_rbtree_t                        flights;
+    ngx_rbtree_node_t                   flights_sentinel;
 } ngx_http_media_cache_main_conf_t;
 
 
-typedef struct {
+struct ngx_http_media_main_conf_s {
     ngx_http_media_cache_main_conf_t    cache;
     ngx_http_media_webhook_main_conf_t  webhook;
     ngx_http_media_store_main_conf_t    store;
     ngx_http_media_zone_t               zone;
-} ngx_http_media_main_conf_t;
+};
 
 
 typedef struct {
@@ -51,6 +59,8 @@ typedef struct {
     ngx_http_complex_value_t           *key;        /* NULL: $media_key */
     ngx_array_t                        *bypass;     /* of complex values */
     size_t                              max_size;
+    ngx_flag_t                          lock;
+    ngx_msec_t                          lock_timeout;
     time_t                              ttl[MEDIA_CATEGORY_MAX];
 } ngx_http_media_cache_loc_conf_t;
 
@@ -102,7 +112,7 @@ typedef enum {
 } ngx_http_media_tier_e;
 
 
-typedef struct {
+struct ngx_http_media_cache_ctx_s {
     ngx_http_request_t                 *request;
     ngx_http_media_cache_status_e       status;
     ngx_http_media_tier_e               tier;       /* known from the
@@ -113,15 +123,22 @@ typedef struct {
     ngx_msec_t                          deadline;
     ngx_str_t                           object_key;
     ngx_str_t                           key;        /* in Redis */
-    void                               *reply;      /* what entry views */
     media_entry_t                       entry;      /* of a hit */
     u_char                             *body;       /* of a hit */
-    ngx_media_redis_job_t              *tee;        /* NULL: no copy */
-    u_char                             *tee_pos;
-    u_char                             *tee_end;
+    void                               *reply;      /* what entry views, if
+                                                       there is no body */
+    ngx_http_media_entry_t             *shared;     /* what entry and body
+                                                       view */
+    ngx_http_media_flight_t            *flight;     /* waits in, or leads */
+    ngx_queue_t                         queue;      /* in flight->waiters */
+    ngx_http_media_lease_t             *lease;      /* NULL: does not lead */
+    ngx_http_media_entry_t             *copy;       /* NULL: no tee */
+    u_char                             *copy_pos;
     unsigned                            head:1;     /* asked for the entry's
                                                        head only */
-} ngx_http_media_cache_ctx_t;
+    unsigned                            waiting:1;  /* in flight->waiters */
+    unsigned                            lock:1;     /* media_cache_lock */
+};
 
 
 typedef struct {
@@ -178,6 +195,13 @@ ngx_int_t ngx_http_media_lookup_init(ngx_conf_t *cf);
 ngx_media_redis_t *ngx_http_media_cache_redis(
     ngx_http_media_cache_main_conf_t *mcf);
 
+/* the last byte of an entry's head, for GETRANGE */
+#define NGX_HTTP_MEDIA_HEAD_LAST  "511"
+
+/* An entry that cannot be read: deletes it, and says so. */
+void ngx_http_media_lookup_damaged(ngx_http_media_main_conf_t *mcf,
+    ngx_str_t *key);
+
 /* content handler of a hit */
 ngx_int_t ngx_http_media_cached_handler(ngx_http_request_t *r);
 
@@ -187,7 +211,10 @@ ngx_int_t ngx_http_media_cached_handler(ngx_http_request_t *r);
  */
 void ngx_http_media_filter_init(void);
 
-/* what of the filter is for the tee; called with a main request only */
+/*
+ * What of the filter is for the tee, and for those who wait for the response;
+ * called with a main request only.
+ */
 void ngx_http_media_tee_header(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx);
 void ngx_http_media_tee_body(ngx_http_request_t *r,

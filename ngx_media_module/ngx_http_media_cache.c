@@ -22,7 +22,8 @@
 #define NGX_HTTP_MEDIA_REDIS_CONNECTIONS  2
 
 #define NGX_HTTP_MEDIA_CACHE_MAX_SIZE     (1024 * 1024)
-#define NGX_HTTP_MEDIA_CACHE_BUFFERS      (16 * 1024 * 1024)
+#define NGX_HTTP_MEDIA_CACHE_BUFFERS      (64 * 1024 * 1024)
+#define NGX_HTTP_MEDIA_CACHE_LOCK_TIMEOUT 5000          /* ms */
 
 /* what a command takes beside the body */
 #define NGX_HTTP_MEDIA_CACHE_OVERHEAD     4096
@@ -72,6 +73,11 @@ ngx_http_media_cache_init_main(ngx_conf_t *cf,
     mcf->redis.max_bytes = mcf->buffers;
     mcf->redis.max_reply = NGX_HTTP_MEDIA_PURGE_PIECE
                            + NGX_HTTP_MEDIA_CACHE_OVERHEAD;
+
+    ngx_rbtree_init(&mcf->entries, &mcf->entries_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&mcf->flights, &mcf->flights_sentinel,
+                    ngx_str_rbtree_insert_value);
 
     if (mcf->redis.connections == 0
         || mcf->redis.timeout == 0
@@ -184,6 +190,8 @@ ngx_http_media_cache_create_loc(ngx_http_media_cache_loc_conf_t *lcf)
     lcf->key = NGX_CONF_UNSET_PTR;
     lcf->bypass = NGX_CONF_UNSET_PTR;
     lcf->max_size = NGX_CONF_UNSET_SIZE;
+    lcf->lock = NGX_CONF_UNSET;
+    lcf->lock_timeout = NGX_CONF_UNSET_MSEC;
 
     for (i = 0; i < MEDIA_CATEGORY_MAX; i++) {
         lcf->ttl[i] = NGX_CONF_UNSET;
@@ -206,6 +214,16 @@ ngx_http_media_cache_merge_loc(ngx_conf_t *cf,
     ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
     ngx_conf_merge_size_value(conf->max_size, prev->max_size,
                               NGX_HTTP_MEDIA_CACHE_MAX_SIZE);
+    ngx_conf_merge_value(conf->lock, prev->lock, 1);
+    ngx_conf_merge_msec_value(conf->lock_timeout, prev->lock_timeout,
+                              NGX_HTTP_MEDIA_CACHE_LOCK_TIMEOUT);
+
+    if (conf->lock_timeout == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"media_cache_lock_timeout\" must be positive, "
+                           "\"media_cache_lock off\" makes no request wait");
+        return NGX_CONF_ERROR;
+    }
 
     media_mime_defaults(&policy);
 

@@ -93,10 +93,9 @@ ngx_http_media_header_cache(ngx_http_request_t *r,
     ngx_uint_t  status;
 #endif
 
-    if (cctx->status == NGX_HTTP_MEDIA_CACHE_HIT) {
-        cctx->tier = NGX_HTTP_MEDIA_TIER_REDIS;
+    /* the tier of an entry was known when the request got it */
 
-    } else if (r->upstream) {
+    if (r->upstream && cctx->shared == NULL && cctx->reply == NULL) {
         cctx->tier = NGX_HTTP_MEDIA_TIER_S3;
 
 #if (NGX_HTTP_CACHE)

@@ -13,7 +13,9 @@
 #include "ngx_http_media.h"
 
 
-#define NGX_HTTP_MEDIA_HEAD_LAST  "511"     /* MEDIA_ENTRY_HEAD - 1 */
+/* what an entry takes beside its body */
+#define NGX_HTTP_MEDIA_LOOKUP_ROOM                                            \
+    (MEDIA_ENTRY_HEAD + sizeof(ngx_http_media_entry_t))
 
 
 static ngx_int_t ngx_http_media_lookup_handler(ngx_http_request_t *r);
@@ -25,17 +27,22 @@ static ngx_int_t ngx_http_media_lookup_key(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_http_media_cache_ctx_t *cctx);
 static ngx_int_t ngx_http_media_lookup_start(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_str_t *key);
+static ngx_http_media_cache_ctx_t *ngx_http_media_lookup_leader(
+    ngx_http_request_t *r, ngx_str_t *key);
 static ngx_int_t ngx_http_media_lookup_wait(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx);
-static ngx_int_t ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx,
-    ngx_uint_t head);
+static ngx_int_t ngx_http_media_lookup_ask(
+    ngx_http_media_cache_ctx_t *cctx);
 static void ngx_http_media_lookup_done(ngx_media_redis_job_t *job,
     ngx_media_redis_reply_t *reply);
 static ngx_int_t ngx_http_media_lookup_take(ngx_http_media_cache_ctx_t *cctx,
     ngx_media_redis_reply_t *reply);
+static ngx_int_t ngx_http_media_lookup_body(ngx_http_media_cache_ctx_t *cctx,
+    ngx_media_redis_reply_t *reply);
 static ngx_int_t ngx_http_media_lookup_unmodified(ngx_http_request_t *r,
     media_entry_t *entry);
-static void ngx_http_media_lookup_delete(ngx_http_media_cache_ctx_t *cctx);
+static ngx_int_t ngx_http_media_lookup_matches(ngx_str_t *list,
+    media_str_t etag);
 static void ngx_http_media_lookup_detach(void *data);
 static void ngx_http_media_lookup_cleanup(void *data);
 
@@ -98,7 +105,7 @@ static ngx_int_t
 ngx_http_media_lookup_answered(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx)
 {
-    if (cctx->job) {
+    if (cctx->job || cctx->waiting) {
         return NGX_AGAIN;
     }
 
@@ -181,8 +188,10 @@ ngx_http_media_lookup_start(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_str_t *key)
 {
     ngx_int_t                    rc;
+    ngx_http_cleanup_t          *cln;
+    ngx_pool_cleanup_t          *pcln;
     ngx_http_media_ctx_t        *ctx;
-    ngx_http_media_cache_ctx_t  *cctx;
+    ngx_http_media_cache_ctx_t  *cctx, *leader;
 
     ctx = ngx_http_media_get_ctx(r);
     if (ctx == NULL) {
@@ -203,6 +212,31 @@ ngx_http_media_lookup_start(ngx_http_request_t *r,
         return rc;
     }
 
+    leader = ngx_http_media_lookup_leader(r, &cctx->key);
+
+    if (leader) {
+        ctx->cache = leader;
+        return NGX_DECLINED;
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* an object may be in output buffers until the pool is destroyed */
+
+    pcln = ngx_pool_cleanup_add(r->pool, 0);
+    if (pcln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_media_lookup_detach;
+    cln->data = cctx;
+
+    pcln->handler = ngx_http_media_lookup_cleanup;
+    pcln->data = cctx;
+
     ctx->cache = cctx;
 
     if (ngx_http_test_predicates(r, lcf->cache.bypass) != NGX_OK) {
@@ -216,57 +250,82 @@ ngx_http_media_lookup_start(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_media_lookup_wait(ngx_http_request_t *r,
-    ngx_http_media_cache_ctx_t *cctx)
+/* an internal redirect of the request that fetches the same object */
+
+static ngx_http_media_cache_ctx_t *
+ngx_http_media_lookup_leader(ngx_http_request_t *r, ngx_str_t *key)
 {
-    ngx_uint_t                   head;
     ngx_http_cleanup_t          *cln;
-    ngx_pool_cleanup_t          *pcln;
-    ngx_http_media_main_conf_t  *mcf;
+    ngx_http_media_cache_ctx_t  *cctx;
 
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    for (cln = r->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_media_lookup_detach) {
+            continue;
+        }
+
+        cctx = cln->data;
+
+        if (cctx->lease == NULL) {
+            continue;
+        }
+
+        if (ngx_memcmp(cctx->key.data, key->data, key->len) == 0) {
+            return cctx;
+        }
+
+        ngx_http_media_flight_leave(cctx, NGX_HTTP_MEDIA_LEASE_FAILED);
     }
 
-    /* the reply may be in output buffers until the pool is destroyed */
-
-    pcln = ngx_pool_cleanup_add(r->pool, 0);
-    if (pcln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    cln->handler = ngx_http_media_lookup_detach;
-    cln->data = cctx;
-
-    pcln->handler = ngx_http_media_lookup_cleanup;
-    pcln->data = cctx;
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_media_module);
-    cctx->deadline = ngx_current_msec + mcf->cache.redis.timeout;
-
-    head = (r->method == NGX_HTTP_HEAD
-            || (r->headers_in.if_none_match
-                && r->headers_in.if_match == NULL
-                && r->headers_in.if_unmodified_since == NULL));
-
-    if (ngx_http_media_lookup_ask(cctx, head) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    return NGX_AGAIN;
+    return NULL;
 }
 
 
 static ngx_int_t
-ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx, ngx_uint_t head)
+ngx_http_media_lookup_wait(ngx_http_request_t *r,
+    ngx_http_media_cache_ctx_t *cctx)
+{
+    ngx_int_t                    rc;
+    ngx_http_media_loc_conf_t   *lcf;
+    ngx_http_media_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_media_module);
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    cctx->deadline = ngx_current_msec + mcf->cache.redis.timeout;
+
+    /* what may do without the body, or may find no room for it */
+
+    cctx->head = (r->method == NGX_HTTP_HEAD
+                  || r->headers_in.if_none_match
+                  || r->headers_in.if_modified_since
+                  || ngx_http_media_entry_room(mcf)
+                     < lcf->cache.max_size + NGX_HTTP_MEDIA_LOOKUP_ROOM);
+
+    if (!cctx->head) {
+        rc = ngx_http_media_flight_join(cctx, 0);
+
+    } else {
+        rc = ngx_http_media_lookup_ask(cctx);
+
+        if (rc == NGX_DECLINED && r->method == NGX_HTTP_GET) {
+            rc = ngx_http_media_flight_join(cctx, 1);
+        }
+    }
+
+    if (rc == NGX_AGAIN) {
+        r->read_event_handler = ngx_http_test_reading;
+        r->write_event_handler = ngx_http_request_empty_handler;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx)
 {
     ngx_str_t                    argv[4];
-    ngx_msec_int_t               left;
     ngx_media_redis_t           *redis;
     ngx_media_redis_job_t       *job;
     ngx_http_media_main_conf_t  *mcf;
@@ -275,41 +334,30 @@ ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx, ngx_uint_t head)
 
     redis = ngx_http_media_cache_redis(&mcf->cache);
     if (redis == NULL) {
-        return NGX_BUSY;
+        return NGX_DECLINED;
     }
 
-    left = (ngx_msec_int_t) (cctx->deadline - ngx_current_msec);
-
-    if (left <= 0) {
-        return NGX_BUSY;
-    }
-
-    ngx_str_set(&argv[0], "GET");
+    ngx_str_set(&argv[0], "GETRANGE");
     argv[1] = cctx->key;
+    ngx_str_set(&argv[2], "0");
+    ngx_str_set(&argv[3], NGX_HTTP_MEDIA_HEAD_LAST);
 
-    if (head) {
-        ngx_str_set(&argv[0], "GETRANGE");
-        ngx_str_set(&argv[2], "0");
-        ngx_str_set(&argv[3], NGX_HTTP_MEDIA_HEAD_LAST);
-    }
-
-    job = ngx_media_redis_job_create(redis, argv, head ? 4 : 2);
+    job = ngx_media_redis_job_create(redis, argv, 4);
     if (job == NULL) {
-        return NGX_BUSY;
+        return NGX_DECLINED;
     }
 
     job->handler = ngx_http_media_lookup_done;
     job->data = cctx;
 
-    if (ngx_media_redis_submit(redis, job, left) != NGX_OK) {
+    if (ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
         ngx_media_redis_job_free(job);
-        return NGX_BUSY;
+        return NGX_DECLINED;
     }
 
     cctx->job = job;
-    cctx->head = head ? 1 : 0;
 
-    return NGX_OK;
+    return NGX_AGAIN;
 }
 
 
@@ -337,7 +385,7 @@ ngx_http_media_lookup_done(ngx_media_redis_job_t *job,
 
     ngx_http_set_log_request(c->log, r);
 
-    if (reply && ngx_http_media_lookup_take(cctx, reply) == NGX_AGAIN) {
+    if (ngx_http_media_lookup_take(cctx, reply) == NGX_AGAIN) {
         return;
     }
 
@@ -352,111 +400,221 @@ ngx_http_media_lookup_done(ngx_media_redis_job_t *job,
 }
 
 
-/* NGX_AGAIN if the body has been asked for as well */
+/* the head of an entry, or nothing; NGX_AGAIN if the request waits on */
 
 static ngx_int_t
 ngx_http_media_lookup_take(ngx_http_media_cache_ctx_t *cctx,
     ngx_media_redis_reply_t *reply)
 {
-    int64_t              len;
-    media_entry_t       *entry;
-    ngx_http_request_t  *r;
+    media_entry_t               *entry;
+    ngx_http_request_t          *r;
+    ngx_http_media_main_conf_t  *mcf;
 
     r = cctx->request;
     entry = &cctx->entry;
-    len = (int64_t) reply->str.len - MEDIA_ENTRY_HEAD;
+
+    if (reply == NULL) {
+        goto missed;
+    }
 
     /* GETRANGE of an absent key is an empty string */
 
     if (reply->type != REDIS_REPLY_STRING || reply->str.len == 0) {
         ngx_media_redis_free(reply->object);
-        return NGX_OK;
+        goto missed;
     }
 
-    if (media_entry_decode(entry, reply->str.data, reply->str.len) != MEDIA_OK
-        || len != (cctx->head ? 0 : entry->length))
+    if (reply->str.len != MEDIA_ENTRY_HEAD
+        || media_entry_decode(entry, reply->str.data, reply->str.len)
+           != MEDIA_OK)
     {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "media cache entry \"%V\" is damaged", &cctx->key);
+        mcf = ngx_http_get_module_main_conf(r, ngx_http_media_module);
 
         ngx_media_redis_free(reply->object);
-        ngx_http_media_lookup_delete(cctx);
-        return NGX_OK;
+        ngx_http_media_lookup_damaged(mcf, &cctx->key);
+        goto missed;
     }
 
-    if (cctx->head
-        && r->method != NGX_HTTP_HEAD
+    if (r->method == NGX_HTTP_GET
         && ngx_http_media_lookup_unmodified(r, entry) != NGX_OK)
     {
-        ngx_media_redis_free(reply->object);
-
-        return (ngx_http_media_lookup_ask(cctx, 0) == NGX_OK) ? NGX_AGAIN
-                                                              : NGX_OK;
+        return ngx_http_media_lookup_body(cctx, reply);
     }
 
     cctx->status = NGX_HTTP_MEDIA_CACHE_HIT;
+    cctx->tier = NGX_HTTP_MEDIA_TIER_REDIS;
     cctx->reply = reply->object;
-    cctx->body = reply->str.data + MEDIA_ENTRY_HEAD;
 
     return NGX_OK;
+
+missed:
+
+    return (r->method == NGX_HTTP_GET) ? ngx_http_media_flight_join(cctx, 1)
+                                       : NGX_DECLINED;
 }
 
 
-/*
- * NGX_OK only if the not modified filter is certain to answer 304; it has
- * the last word, on lists of tags and on dates.
- */
+static ngx_int_t
+ngx_http_media_lookup_body(ngx_http_media_cache_ctx_t *cctx,
+    ngx_media_redis_reply_t *reply)
+{
+    size_t                       len;
+    ngx_uint_t                   same;
+    ngx_http_media_entry_t      *shared;
+    ngx_http_media_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(cctx->request, ngx_http_media_module);
+
+    shared = ngx_http_media_entry_find(mcf, &cctx->key);
+
+    same = (shared && ngx_memcmp(shared->data, reply->str.data,
+                                 MEDIA_ENTRY_HEAD) == 0);
+
+    len = cctx->entry.length;
+
+    ngx_media_redis_free(reply->object);
+
+    if (same) {
+        ngx_http_media_flight_share(cctx, shared, NGX_HTTP_MEDIA_TIER_REDIS);
+        return NGX_OK;
+    }
+
+    if (len + NGX_HTTP_MEDIA_LOOKUP_ROOM > ngx_http_media_entry_room(mcf)) {
+        ngx_http_media_count(NGX_HTTP_MEDIA_COUNT_BUFFERS_FULL);
+        return NGX_OK;
+    }
+
+    return ngx_http_media_flight_join(cctx, 0);
+}
+
+
+/* NGX_OK only if the not modified filter is certain to answer 304 */
 
 static ngx_int_t
 ngx_http_media_lookup_unmodified(ngx_http_request_t *r, media_entry_t *entry)
 {
-    ngx_str_t                 *tag;
-    ngx_table_elt_t           *since;
+    time_t                     since;
+    ngx_table_elt_t           *h;
     ngx_http_core_loc_conf_t  *clcf;
 
-    tag = &r->headers_in.if_none_match->value;
-
-    if (entry->etag.len == 0
-        || entry->etag.data[0] != '"'
-        || tag->len != entry->etag.len
-        || ngx_memcmp(tag->data, entry->etag.data, tag->len) != 0)
+    if (r->headers_in.if_match
+        || r->headers_in.if_unmodified_since
+        || r->disable_not_modified)
     {
         return NGX_DECLINED;
     }
 
-    since = r->headers_in.if_modified_since;
+    if (r->headers_in.if_none_match
+        && ngx_http_media_lookup_matches(
+               &r->headers_in.if_none_match->value, entry->etag) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
 
-    if (since == NULL) {
-        return NGX_OK;
+    h = r->headers_in.if_modified_since;
+
+    if (h == NULL) {
+        return r->headers_in.if_none_match ? NGX_OK : NGX_DECLINED;
     }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (clcf->if_modified_since == NGX_HTTP_IMS_OFF
-        || entry->last_modified == -1
-        || ngx_parse_http_time(since->value.data, since->value.len)
-           != entry->last_modified)
+        || entry->last_modified == -1)
     {
         return NGX_DECLINED;
     }
 
-    return NGX_OK;
+    since = ngx_parse_http_time(h->value.data, h->value.len);
+
+    if (since == entry->last_modified
+        || (clcf->if_modified_since == NGX_HTTP_IMS_BEFORE
+            && since > entry->last_modified))
+    {
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
 }
 
 
-static void
-ngx_http_media_lookup_delete(ngx_http_media_cache_ctx_t *cctx)
-{
-    ngx_str_t                    argv[2];
-    ngx_media_redis_t           *redis;
-    ngx_media_redis_job_t       *job;
-    ngx_http_media_main_conf_t  *mcf;
+/* a list of tags, or "*"; as the not modified filter reads it */
 
-    mcf = ngx_http_get_module_main_conf(cctx->request, ngx_http_media_module);
+static ngx_int_t
+ngx_http_media_lookup_matches(ngx_str_t *list, media_str_t etag)
+{
+    u_char  *p, *last;
+    size_t   weak;
+
+    if (list->len == 1 && list->data[0] == '*') {
+        return NGX_OK;
+    }
+
+    weak = (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') ? 2
+                                                                        : 0;
+    etag.data += weak;
+    etag.len -= weak;
+
+    if (etag.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    p = list->data;
+    last = p + list->len;
+
+    while (p < last) {
+
+        if (last - p > 2 && p[0] == 'W' && p[1] == '/') {
+            p += 2;
+        }
+
+        if (etag.len > (size_t) (last - p)) {
+            return NGX_DECLINED;
+        }
+
+        if (ngx_memcmp(p, etag.data, etag.len) == 0) {
+            p += etag.len;
+
+            while (p < last && (*p == ' ' || *p == '\t')) {
+                p++;
+            }
+
+            if (p == last || *p == ',') {
+                return NGX_OK;
+            }
+        }
+
+        while (p < last && *p != ',') {
+            p++;
+        }
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_http_media_lookup_damaged(ngx_http_media_main_conf_t *mcf, ngx_str_t *key)
+{
+    ngx_str_t               argv[2];
+    ngx_media_redis_t      *redis;
+    ngx_media_redis_job_t  *job;
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "media cache entry \"%V\" is damaged", key);
+    ngx_http_media_count(NGX_HTTP_MEDIA_COUNT_ENTRY_DAMAGED);
+
     redis = ngx_http_media_cache_redis(&mcf->cache);
+    if (redis == NULL) {
+        return;
+    }
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = cctx->key;
+    argv[1] = *key;
 
     job = ngx_media_redis_job_create(redis, argv, 2);
 
@@ -466,7 +624,7 @@ ngx_http_media_lookup_delete(ngx_http_media_cache_ctx_t *cctx)
 }
 
 
-/* the request ends: nobody waits for the reply any more */
+/* the request ends: it waits for nothing, and nobody for it */
 
 static void
 ngx_http_media_lookup_detach(void *data)
@@ -477,6 +635,8 @@ ngx_http_media_lookup_detach(void *data)
         cctx->job->data = NULL;
         cctx->job = NULL;
     }
+
+    ngx_http_media_flight_detach(cctx);
 }
 
 
@@ -484,6 +644,14 @@ static void
 ngx_http_media_lookup_cleanup(void *data)
 {
     ngx_http_media_cache_ctx_t  *cctx = data;
+
+    if (cctx->shared) {
+        ngx_http_media_entry_release(cctx->shared);
+    }
+
+    if (cctx->copy) {
+        ngx_http_media_entry_release(cctx->copy);
+    }
 
     if (cctx->reply) {
         ngx_media_redis_free(cctx->reply);

@@ -59,6 +59,20 @@ static ngx_command_t  ngx_http_media_commands[] = {
       offsetof(ngx_http_media_loc_conf_t, cache.key),
       NULL },
 
+    { ngx_string("media_cache_lock"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.lock),
+      NULL },
+
+    { ngx_string("media_cache_lock_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, cache.lock_timeout),
+      NULL },
+
     { ngx_string("media_cache_max_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,

@@ -83,6 +83,7 @@ ngx_http_media_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     ngx_rbtree_init(&sh->flights, &sh->flights_sentinel,
                     ngx_str_rbtree_insert_value);
+    ngx_queue_init(&sh->flights_queue);
     ngx_http_media_purge_init(&sh->purges);
 
     sh->metrics = ngx_http_media_metrics_create(zone->shpool);

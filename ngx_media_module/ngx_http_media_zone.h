@@ -19,6 +19,7 @@ typedef struct {
     /* ngx_http_media_flight.c */
     ngx_rbtree_t                  flights;
     ngx_rbtree_node_t             flights_sentinel;
+    ngx_queue_t                   flights_queue;    /* the oldest is last */
 
     ngx_http_media_purges_t       purges;
     ngx_http_media_metrics_t     *metrics;

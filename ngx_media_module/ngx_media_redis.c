@@ -16,6 +16,10 @@
 #define NGX_MEDIA_REDIS_BACKOFF_MAX  5000
 #define NGX_MEDIA_REDIS_NAME         "ngx_media"
 
+/* series of errors, by the first letters of a command */
+#define NGX_MEDIA_REDIS_SERIES       8
+#define NGX_MEDIA_REDIS_COMMAND_LEN  8
+
 
 typedef struct {
     redisReader                 *reader;
@@ -25,11 +29,19 @@ typedef struct {
 } ngx_media_redis_connection_t;
 
 
+typedef struct {
+    ngx_str_t                    command;
+    u_char                       name[NGX_MEDIA_REDIS_COMMAND_LEN];
+    ngx_uint_t                   failing;
+} ngx_media_redis_series_t;
+
+
 struct ngx_media_redis_s {
     ngx_media_redis_conf_t        *conf;
     ngx_media_redis_connection_t  *connections;
     ngx_media_peer_conf_t          peer;
     size_t                         bytes;       /* of all jobs */
+    ngx_media_redis_series_t       series[NGX_MEDIA_REDIS_SERIES];
     ngx_log_t                     *log;
 };
 
@@ -46,9 +58,14 @@ static ngx_int_t ngx_media_redis_greeted(ngx_media_redis_connection_t *rc,
 static void ngx_media_redis_closed(ngx_media_peer_t *peer);
 static void ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc,
     void *data);
-static size_t ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc);
+static ngx_uint_t ngx_media_redis_series(ngx_media_redis_t *redis,
+    ngx_str_t *command);
+static void ngx_media_redis_report(ngx_media_redis_job_t *job,
+    ngx_media_redis_reply_t *reply);
+static size_t ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc,
+    ngx_uint_t view);
 static u_char *ngx_media_redis_format(u_char *p, ngx_str_t *argv,
-    ngx_uint_t argc);
+    ngx_uint_t argc, ngx_uint_t view, u_char **cut);
 
 
 static ngx_media_peer_ops_t  ngx_media_redis_ops = {
@@ -182,14 +199,14 @@ ngx_media_redis_greet_send(ngx_media_redis_connection_t *rc, ngx_str_t *argv,
     u_char    *p;
     ngx_int_t  rv;
 
-    size = ngx_media_redis_size(argv, argc);
+    size = ngx_media_redis_size(argv, argc, argc);
 
     p = ngx_alloc(size, rc->redis->log);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    size = ngx_media_redis_format(p, argv, argc) - p;
+    size = ngx_media_redis_format(p, argv, argc, argc, NULL) - p;
 
     rc->greetings++;
     rv = ngx_media_peer_send(rc->peer, p, size);
@@ -355,11 +372,21 @@ ngx_media_redis_job_t *
 ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
     ngx_uint_t argc)
 {
+    return ngx_media_redis_job_view(redis, argv, argc, argc);
+}
+
+
+ngx_media_redis_job_t *
+ngx_media_redis_job_view(ngx_media_redis_t *redis, ngx_str_t *argv,
+    ngx_uint_t argc, ngx_uint_t n)
+{
     size_t                  size;
-    u_char                 *p;
+    u_char                 *p, *last, *cut;
+    ngx_uint_t              i;
     ngx_media_redis_job_t  *job;
 
-    size = sizeof(ngx_media_redis_job_t) + ngx_media_redis_size(argv, argc);
+    size = sizeof(ngx_media_redis_job_t)
+           + ngx_media_redis_size(argv, argc, n);
 
     /* small commands are bounded in number, by the queues */
 
@@ -378,17 +405,38 @@ ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
     ngx_memzero(job, sizeof(ngx_media_redis_job_t));
 
     p = (u_char *) job + sizeof(ngx_media_redis_job_t);
+    cut = NULL;
+    last = ngx_media_redis_format(p, argv, argc, n, &cut);
 
     job->redis = redis;
     job->allocated = size;
-    job->buf.start = job->buf.pos = p;
-    job->buf.end = job->buf.last = ngx_media_redis_format(p, argv, argc);
-    job->buf.temporary = 1;
-    job->out.buf = &job->buf;
-    job->job.out = &job->out;
-    job->job.size = job->buf.last - job->buf.pos;
+    job->series = ngx_media_redis_series(redis, &argv[0]);
+    job->job.out = &job->out[0];
     job->job.handler = ngx_media_redis_done;
     job->job.data = job;
+
+    job->buf[0].pos = p;
+    job->buf[0].last = last;
+
+    i = 1;
+
+    if (cut) {
+        job->buf[0].last = cut;
+        job->buf[1].pos = argv[n].data;
+        job->buf[1].last = argv[n].data + argv[n].len;
+        job->buf[2].pos = cut;
+        job->buf[2].last = last;
+        i = 3;
+    }
+
+    while (i--) {
+        job->buf[i].start = job->buf[i].pos;
+        job->buf[i].end = job->buf[i].last;
+        job->buf[i].memory = 1;
+        job->out[i].buf = &job->buf[i];
+        job->out[i].next = (cut && i < 2) ? &job->out[i + 1] : NULL;
+        job->job.size += job->buf[i].last - job->buf[i].pos;
+    }
 
     redis->bytes += size;
 
@@ -438,24 +486,14 @@ ngx_media_redis_submit(ngx_media_redis_t *redis, ngx_media_redis_job_t *job,
 static void
 ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc, void *data)
 {
-    size_t                    len;
     ngx_media_redis_job_t    *rj;
     ngx_media_redis_reply_t  *reply;
 
     rj = job->data;
     reply = (rc == NGX_OK) ? data : NULL;
 
-    if (reply && reply->type == REDIS_REPLY_ERROR) {
-        ngx_media_peer_count(rj->redis->connections[0].peer,
-                             NGX_MEDIA_PEER_ERROR_REPLY);
-
-        /* the code only: what follows may repeat the command */
-
-        len = strcspn((char *) reply->str.data, " ");
-
-        ngx_log_error(NGX_LOG_INFO, rj->redis->log, 0,
-                      "%V: command failed with \"%*s\"",
-                      &rj->redis->conf->name, len, reply->str.data);
+    if (reply) {
+        ngx_media_redis_report(rj, reply);
     }
 
     if (rj->handler) {
@@ -469,6 +507,93 @@ ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc, void *data)
 }
 
 
+static ngx_uint_t
+ngx_media_redis_series(ngx_media_redis_t *redis, ngx_str_t *command)
+{
+    size_t                     len;
+    ngx_uint_t                 i;
+    ngx_media_redis_series_t  *series;
+
+    len = ngx_min(command->len, NGX_MEDIA_REDIS_COMMAND_LEN);
+
+    for (i = 0; i < NGX_MEDIA_REDIS_SERIES - 1; i++) {
+        series = &redis->series[i];
+
+        if (series->command.len == 0) {
+            series->command.data = series->name;
+            series->command.len = len;
+            ngx_memcpy(series->name, command->data, len);
+        }
+
+        if (series->command.len == len
+            && ngx_memcmp(series->name, command->data, len) == 0)
+        {
+            break;
+        }
+    }
+
+    return i;
+}
+
+
+/* the first error of a series, and its end */
+
+static void
+ngx_media_redis_report(ngx_media_redis_job_t *job,
+    ngx_media_redis_reply_t *reply)
+{
+    size_t                     len;
+    ngx_uint_t                 level;
+    ngx_media_redis_t         *redis;
+    ngx_media_redis_series_t  *series;
+
+    redis = job->redis;
+    series = &redis->series[job->series];
+
+    if (reply->type != REDIS_REPLY_ERROR) {
+
+        if (series->failing) {
+            series->failing = 0;
+
+            ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
+                          "%V: %V succeeds again", &redis->conf->name,
+                          &series->command);
+        }
+
+        return;
+    }
+
+    ngx_media_peer_count(redis->connections[0].peer,
+                         NGX_MEDIA_PEER_ERROR_REPLY);
+
+    level = series->failing ? NGX_LOG_DEBUG : NGX_LOG_ERR;
+    series->failing = 1;
+
+    /* the code only: what follows may repeat the command */
+
+    len = strcspn((char *) reply->str.data, " ");
+
+    ngx_log_error(level, redis->log, 0, "%V: %V failed with \"%*s\"",
+                  &redis->conf->name, &series->command, len,
+                  reply->str.data);
+}
+
+
+ngx_uint_t
+ngx_media_redis_ready(ngx_media_redis_t *redis)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < redis->conf->connections; i++) {
+        if (redis->connections[i].peer->state == NGX_MEDIA_PEER_UP) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_media_redis_free(void *object)
 {
@@ -479,7 +604,7 @@ ngx_media_redis_free(void *object)
 /* an upper bound of what ngx_media_redis_format() writes */
 
 static size_t
-ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc)
+ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc, ngx_uint_t view)
 {
     size_t      size;
     ngx_uint_t  i;
@@ -487,15 +612,19 @@ ngx_media_redis_size(ngx_str_t *argv, ngx_uint_t argc)
     size = sizeof("*" CRLF) - 1 + NGX_INT_T_LEN;
 
     for (i = 0; i < argc; i++) {
-        size += sizeof("$" CRLF CRLF) - 1 + NGX_SIZE_T_LEN + argv[i].len;
+        size += sizeof("$" CRLF CRLF) - 1 + NGX_SIZE_T_LEN;
+        size += (i == view) ? 0 : argv[i].len;
     }
 
     return size;
 }
 
 
+/* *cut is where the bytes of argument number view belong */
+
 static u_char *
-ngx_media_redis_format(u_char *p, ngx_str_t *argv, ngx_uint_t argc)
+ngx_media_redis_format(u_char *p, ngx_str_t *argv, ngx_uint_t argc,
+    ngx_uint_t view, u_char **cut)
 {
     ngx_uint_t  i;
 
@@ -504,14 +633,12 @@ ngx_media_redis_format(u_char *p, ngx_str_t *argv, ngx_uint_t argc)
     for (i = 0; i < argc; i++) {
         p = ngx_sprintf(p, "$%uz" CRLF, argv[i].len);
 
-        if (argv[i].data) {
-            ngx_memcpy(p, argv[i].data, argv[i].len);
+        if (i == view) {
+            *cut = p;
 
         } else {
-            argv[i].data = p;
+            p = ngx_cpymem(p, argv[i].data, argv[i].len);
         }
-
-        p += argv[i].len;
 
         *p++ = CR;
         *p++ = LF;

@@ -55,9 +55,10 @@ typedef struct {
 
 struct ngx_media_redis_job_s {
     ngx_media_job_t              job;
-    ngx_chain_t                  out;
-    ngx_buf_t                    buf;
+    ngx_chain_t                  out[3];        /* around a view */
+    ngx_buf_t                    buf[3];
     size_t                       allocated;
+    ngx_uint_t                   series;        /* of the command's errors */
     ngx_media_redis_t           *redis;
     ngx_media_redis_handler_pt   handler;       /* NULL: nobody waits */
     void                        *data;
@@ -70,12 +71,18 @@ ngx_media_redis_t *ngx_media_redis_create(ngx_media_redis_conf_t *conf,
 void ngx_media_redis_destroy(ngx_media_redis_t *redis);
 
 /*
- * Makes a command.  An argument with data NULL is left to the caller to fill
- * in before ngx_media_redis_submit(): its data is set to its place.  Returns
- * NULL if there is no memory, or max_bytes are in use and it is not small.
+ * Makes a command.  Returns NULL if there is no memory, or max_bytes are in
+ * use and it is not small.
  */
 ngx_media_redis_job_t *ngx_media_redis_job_create(ngx_media_redis_t *redis,
     ngx_str_t *argv, ngx_uint_t argc);
+
+/*
+ * The same, but the bytes of argv[n] are not copied: they must stay as they
+ * are until the handler was called, or the job was freed.
+ */
+ngx_media_redis_job_t *ngx_media_redis_job_view(ngx_media_redis_t *redis,
+    ngx_str_t *argv, ngx_uint_t argc, ngx_uint_t n);
 
 /* Frees a job that was not submitted. */
 void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
@@ -88,6 +95,9 @@ void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
  */
 ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
     ngx_media_redis_job_t *job, ngx_msec_t timeout);
+
+/* Whether a connection is up. */
+ngx_uint_t ngx_media_redis_ready(ngx_media_redis_t *redis);
 
 /* Frees what a handler was given. */
 void ngx_media_redis_free(void *object);

@@ -130,7 +130,7 @@ $t->redis('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
 $t->redis('CONFIG', 'SET', 'maxmemory', '1');
 ($outcomes) = requests(3);
 is $outcomes, '200 MISS', 'redis is full';
-like $t->error_log, qr/command failed with "OOM"/, 'and says so';
+like $t->error_log, qr/SET failed with "OOM"/, 'and says so';
 $t->redis('CONFIG', 'SET', 'maxmemory', '0');
 ok eventually_hit(), 'redis has room';
 

@@ -182,7 +182,7 @@ refused('media_redis_password_file absent;', qr/open\(\) .* failed/,
 refused('media_cache_ttl pictures 1d;', qr/invalid category "pictures"/,
     'an unknown category');
 refused('media_cache_ttl image soon;', qr/invalid value/, 'a bad time');
-refused('media_redis 127.0.0.1; media_cache on; media_cache_max_size 20m;',
+refused('media_redis 127.0.0.1; media_cache on; media_cache_max_size 70m;',
     qr/"media_cache_max_size" must be less/, 'a size above the memory');
 refused('media_public_url /media;', qr/must end with a slash/,
     'a public URL without its slash');

@@ -85,6 +85,7 @@ sub configure {
     my $user = $> == 0 ? 'user root;' : '';
     my $workers = $conf{workers} || 1;
     my $main = $conf{main} || '';
+    my $connections = $conf{connections} || 512;
 
     my $text = <<"EOT";
 $user
@@ -93,7 +94,7 @@ pid \@DIR\@/nginx.pid;
 error_log \@DIR\@/logs/error.log info;
 worker_processes $workers;
 $main
-events { worker_connections 512; }
+events { worker_connections $connections; }
 http {
     access_log off;
     client_body_temp_path \@DIR\@/temp/body;
