@@ -57,6 +57,7 @@ typedef struct {
     ngx_msec_t                    completed;    /* read to the end */
     uint64_t                      offset;       /* in the log; 0: no head */
     u_char                        head[NGX_HTTP_MEDIA_PURGE_HEAD];
+    u_char                        tail;         /* the byte before offset */
     unsigned                      warned:1;     /* of a malformed line */
 } ngx_http_media_purges_t;
 

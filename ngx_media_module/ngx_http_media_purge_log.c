@@ -27,8 +27,9 @@ typedef struct {
     ngx_msec_t                   begun;
     ngx_media_redis_reply_t      piece;     /* kept while the head is asked
                                                for */
-    uint64_t                     offset;    /* of the piece */
+    uint64_t                     offset;    /* in the log, of what is new */
     u_char                       head[NGX_HTTP_MEDIA_PURGE_HEAD];
+    u_char                       tail;      /* the byte before offset */
     unsigned                     busy:1;
     unsigned                     again:1;   /* from the start, in this turn */
 } ngx_http_media_purge_reader_t;
@@ -43,9 +44,12 @@ static void ngx_http_media_purge_piece(ngx_media_redis_job_t *job,
     ngx_media_redis_reply_t *reply);
 static void ngx_http_media_purge_head(ngx_media_redis_job_t *job,
     ngx_media_redis_reply_t *reply);
+static void ngx_http_media_purge_replaced(ngx_http_media_zone_t *zone);
 static ngx_int_t ngx_http_media_purge_is_head(u_char *p, size_t len);
 static void ngx_http_media_purge_take(ngx_http_media_zone_t *zone,
     size_t skip);
+static void ngx_http_media_purge_malformed(
+    ngx_http_media_purges_t *purges, uint64_t offset);
 static void ngx_http_media_purge_complete(ngx_http_media_zone_t *zone);
 static void ngx_http_media_purge_stop(void);
 static ngx_int_t ngx_http_media_purge_line(ngx_http_media_zone_t *zone,
@@ -126,12 +130,14 @@ ngx_http_media_purge_claim(ngx_http_media_zone_t *zone)
 /*
  * A piece of the log, and then its head: if that is still the one of before,
  * so was the log when the piece was read.  The first piece has the head in
- * itself.
+ * itself, each other one the last byte of before: a log that lost its end is
+ * as good as another one.
  */
 
 static void
 ngx_http_media_purge_read(ngx_http_media_zone_t *zone)
 {
+    uint64_t                        first;
     ngx_http_media_purges_t        *purges;
     ngx_http_media_purge_reader_t  *reader;
 
@@ -141,12 +147,14 @@ ngx_http_media_purge_read(ngx_http_media_zone_t *zone)
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     reader->offset = purges->offset;
+    reader->tail = purges->tail;
     ngx_memcpy(reader->head, purges->head, NGX_HTTP_MEDIA_PURGE_HEAD);
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    ngx_http_media_purge_ask(reader->offset,
-                             reader->offset + NGX_HTTP_MEDIA_PURGE_PIECE - 1,
+    first = reader->offset ? reader->offset - 1 : 0;
+
+    ngx_http_media_purge_ask(first, first + NGX_HTTP_MEDIA_PURGE_PIECE - 1,
                              ngx_http_media_purge_piece);
 }
 
@@ -216,6 +224,12 @@ ngx_http_media_purge_piece(ngx_media_redis_job_t *job,
     }
 
     if (reader->offset) {
+
+        if (reply->str.len == 0 || reply->str.data[0] != reader->tail) {
+            ngx_http_media_purge_replaced(zone);
+            return;
+        }
+
         ngx_http_media_purge_ask(0, NGX_HTTP_MEDIA_PURGE_HEAD - 1,
                                  ngx_http_media_purge_head);
         return;
@@ -252,7 +266,6 @@ ngx_http_media_purge_head(ngx_media_redis_job_t *job,
 {
     ngx_int_t                       same;
     ngx_http_media_zone_t          *zone;
-    ngx_http_media_purges_t        *purges;
     ngx_http_media_purge_reader_t  *reader;
 
     reader = &ngx_http_media_purge_reader;
@@ -276,16 +289,30 @@ ngx_http_media_purge_head(ngx_media_redis_job_t *job,
     ngx_media_redis_free(reply->object);
 
     if (same) {
-        ngx_http_media_purge_take(zone, 0);
+        ngx_http_media_purge_take(zone, 1);
         return;
     }
 
+    ngx_http_media_purge_replaced(zone);
+}
+
+
+/* another log: from its start, at once but for a second time */
+
+static void
+ngx_http_media_purge_replaced(ngx_http_media_zone_t *zone)
+{
+    ngx_http_media_purges_t        *purges;
+    ngx_http_media_purge_reader_t  *reader;
+
+    reader = &ngx_http_media_purge_reader;
     purges = &zone->sh->purges;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    if (ngx_memcmp(purges->head, reader->head, NGX_HTTP_MEDIA_PURGE_HEAD)
-        == 0)
+    if (purges->offset == reader->offset
+        && ngx_memcmp(purges->head, reader->head, NGX_HTTP_MEDIA_PURGE_HEAD)
+           == 0)
     {
         purges->offset = 0;
         purges->warned = 0;
@@ -327,13 +354,16 @@ ngx_http_media_purge_is_head(u_char *p, size_t len)
 }
 
 
-/* the whole lines of the piece; the rest of the last one is read again */
+/*
+ * The whole lines of the piece after skip bytes; the rest of the last one is
+ * read again.
+ */
 
 static void
 ngx_http_media_purge_take(ngx_http_media_zone_t *zone, size_t skip)
 {
-    size_t                          used;
-    u_char                         *p, *line, *last;
+    u_char                         *p, *start, *line, *last, tail;
+    uint64_t                        first, next;
     ngx_uint_t                      full;
     ngx_http_media_purges_t        *purges;
     ngx_http_media_purge_reader_t  *reader;
@@ -341,36 +371,30 @@ ngx_http_media_purge_take(ngx_http_media_zone_t *zone, size_t skip)
     reader = &ngx_http_media_purge_reader;
     purges = &zone->sh->purges;
 
-    line = reader->piece.str.data + skip;
-    last = reader->piece.str.data + reader->piece.str.len;
+    start = reader->piece.str.data;
+    first = reader->offset ? reader->offset - 1 : 0;
+    last = start + reader->piece.str.len;
     full = (reader->piece.str.len == NGX_HTTP_MEDIA_PURGE_PIECE);
 
-    while (line < last) {
+    for (line = start + skip; line < last; line = p + 1) {
         p = ngx_strlchr(line, last, LF);
 
         if (p == NULL) {
             break;
         }
 
-        if (ngx_http_media_purge_line(zone, line, p) != NGX_OK
-            && !purges->warned)
-        {
-            purges->warned = 1;
-            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                          "malformed line in \"" NGX_HTTP_MEDIA_PURGE_LOG
-                          "\" near byte %uL",
-                          reader->offset
-                          + (line - reader->piece.str.data));
+        if (ngx_http_media_purge_line(zone, line, p) != NGX_OK) {
+            ngx_http_media_purge_malformed(purges, first + (line - start));
         }
-
-        line = p + 1;
     }
 
-    used = line - reader->piece.str.data;
-
-    if (used == 0 && full) {
-        used = reader->piece.str.len;
+    if (full && line == start + skip) {
+        ngx_http_media_purge_malformed(purges, first + skip);
+        line = last;
     }
+
+    next = first + (line - start);
+    tail = line[-1];
 
     ngx_media_redis_free(reader->piece.object);
     reader->piece.object = NULL;
@@ -382,7 +406,8 @@ ngx_http_media_purge_take(ngx_http_media_zone_t *zone, size_t skip)
             || ngx_memcmp(purges->head, reader->head,
                           NGX_HTTP_MEDIA_PURGE_HEAD) == 0))
     {
-        purges->offset += used;
+        purges->offset = next;
+        purges->tail = tail;
         ngx_memcpy(purges->head, reader->head, NGX_HTTP_MEDIA_PURGE_HEAD);
     }
 
@@ -394,6 +419,22 @@ ngx_http_media_purge_take(ngx_http_media_zone_t *zone, size_t skip)
     }
 
     ngx_http_media_purge_complete(zone);
+}
+
+
+static void
+ngx_http_media_purge_malformed(ngx_http_media_purges_t *purges,
+    uint64_t offset)
+{
+    if (purges->warned) {
+        return;
+    }
+
+    purges->warned = 1;
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "malformed line in \"" NGX_HTTP_MEDIA_PURGE_LOG
+                  "\" at byte %uL", offset);
 }
 
 

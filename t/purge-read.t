@@ -257,13 +257,27 @@ new_log(5);
 purge('chat/1/a.jpg');
 is(becomes($t, 'chat/1/a.jpg', 10002), 10002, 'and the next one is');
 
+# redis came back with an older state of the same log
+
+purge(map { "chat/10/$_" } 1 .. 20);
+becomes($t, 'chat/10/20', $id);
+new_log(5, "10002 chat/1/a.jpg\n");
+sleep 0.6;
+purge('chat/1/a.jpg');
+is(becomes($t, 'chat/1/a.jpg', $id), $id, 'a log that lost its end');
+is(generation($t, 'chat/10/1'), 10003, 'which takes back nothing');
+
+$t->redis('APPEND', $log, 'x' x 200_000 . "\n");
+purge('chat/1/a.jpg');
+is(becomes($t, 'chat/1/a.jpg', $id), $id, 'after an endless line');
+
 # Redis is away for a while
 
 $t->redis_signal('STOP');
 sleep 1.5;
 $t->redis_signal('CONT');
 purge('chat/1/a.jpg');
-is(becomes($t, 'chat/1/a.jpg', 10003, 8), 10003, 'read when redis is back');
+is(becomes($t, 'chat/1/a.jpg', $id, 8), $id, 'read when redis is back');
 like($t->error_log, qr/purges are read again/, 'which is logged');
 
 # worker processes
@@ -271,12 +285,12 @@ like($t->error_log, qr/purges are read again/, 'which is logged');
 kill 'KILL', keys %pids;
 sleep 0.3;
 purge('chat/1/a.jpg');
-is(becomes($t, 'chat/1/a.jpg', 10004, 8), 10004, 'after worker processes died');
+is(becomes($t, 'chat/1/a.jpg', $id, 8), $id, 'after worker processes died');
 
 $t->reload;
 sleep 0.5;
 purge('chat/1/a.jpg');
-is(becomes($t, 'chat/1/a.jpg', 10005, 8), 10005, 'after a reload');
+is(becomes($t, 'chat/1/a.jpg', $id, 8), $id, 'after a reload');
 is(generation($t, 'chat/3/x/y'), 5, 'which keeps the purges');
 
 $t->redis_stop;
