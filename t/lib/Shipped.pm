@@ -18,9 +18,12 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
+use Digest::SHA qw(hmac_sha256);
 use File::Basename qw(basename dirname);
 use File::Find qw(find);
 use File::Path qw(make_path);
+use JSON::PP qw(encode_json);
+use MIME::Base64 qw(encode_base64url);
 use Store;
 
 use parent 'Cache';
@@ -55,6 +58,8 @@ sub secrets {
         s3_secret_key => $self->{store}{secret},
         webhook_token => 'webhook-token-of-the-test',
         cloudapi_app_secret => 'app-secret-of-the-test',
+        sign_key => 'a secret for signed URLs, of 32 bytes or more',
+        jwt_key => 'a secret for tokens, as long as HS256 has it',
         cloudapi_verify_token => 'verify-token-of-the-test',
     };
 }
@@ -97,7 +102,8 @@ http {
     scgi_temp_path $dir/temp/scgi;
 
     log_format requests '\$request_method \$uri \$status "\$http_range" '
-        '"\$sent_http_content_range" \$body_bytes_sent \$sent_http_x_cache';
+        '"\$sent_http_content_range" \$body_bytes_sent \$sent_http_x_cache '
+        '\$media_cache_tier';
 
     include $dir/media.conf;
 @{[$o{http} || '']}
@@ -168,6 +174,47 @@ sub remove {
 }
 
 
+# the path of an object with a signature for so many seconds, see
+# core/media_sign.h
+
+sub signed {
+    my ($self, $key, $seconds) = @_;
+    my $expires = int(time) + $seconds;
+    my $signature = encode_base64url(hmac_sha256(
+        "media-url-1\n$expires\n$key", $self->secrets->{sign_key}));
+
+    return '/media/' . Store::encode($key, '/')
+        . "?expires=$expires&key_id=test&signature=$signature";
+}
+
+
+# a token of a tenant, for a minute
+
+sub token {
+    my ($self, $tenant) = @_;
+    my $text = join '.', map { encode_base64url(encode_json($_)) }
+        { alg => 'HS256', typ => 'JWT', kid => 'test' },
+        { tenant => $tenant, exp => int(time) + 60 };
+
+    return "$text." . encode_base64url(
+        hmac_sha256($text, $self->secrets->{jwt_key}));
+}
+
+
+# directives for "location" that ask for one or the other
+
+sub authorised {
+    my ($self) = @_;
+    my $jwk = { kty => 'oct', kid => 'test', alg => 'HS256',
+        k => encode_base64url($self->secrets->{jwt_key}) };
+
+    $self->secrets->{jwt_keys} = encode_json({ keys => [$jwk] });
+
+    return 'media_sign_key_file test ' . $self->secret('sign_key') . ";\n"
+        . 'media_jwt_key_file ' . $self->secret('jwt_keys') . ";\n";
+}
+
+
 # the URL of an object, for clients
 
 sub url {
@@ -235,7 +282,7 @@ sub fill {
     my ($self, %objects) = @_;
 
     for my $key (sort keys %objects) {
-        my $r = $self->get('/media/' . Store::encode($key, '/'));
+        my $r = $self->get($self->signed($key, 60));
 
         die "$key: $r->{status}\n" if $r->{status} != 200;
     }
@@ -247,19 +294,19 @@ sub fill {
 
 
 # lines of the log of requests since the last call: method, path, status,
-# range, content_range, bytes, cache
+# range, content_range, bytes, cache, tier
 
 sub requests {
     my ($self) = @_;
     my $text = $self->read_file('logs/requests.log');
-    my @names = qw(method path status range content_range bytes cache);
+    my @names = qw(method path status range content_range bytes cache tier);
     my @requests;
 
     for my $line (split /\n/, substr $text, $self->{requests_seen} // 0) {
         my %r;
 
-        @r{@names} = $line =~ /^(\S+) (.*) (\d+) "(.*?)" "(.*?)" (\d+) (\S+)$/
-            or next;
+        @r{@names} = $line
+            =~ /^(\S+) (.*) (\d+) "(.*?)" "(.*?)" (\d+) (\S+) (\S+)$/ or next;
         push @requests, \%r;
     }
 
