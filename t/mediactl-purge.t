@@ -11,7 +11,8 @@ use warnings;
 use lib 't/lib';
 
 use Cache;
-use E2E qw(sql redis_cli wait_until unique_id);
+use E2E qw(sql redis_cli wait_until unique_id get);
+use Job qw(job_program);
 use JSON::PP;
 use Mediactl;
 use Test::More;
@@ -180,5 +181,61 @@ for my $name (qw(DATABASE_URL REDIS_URL)) {
 }
 
 is id_of("$base/never"), '', 'no row';
+
+# what nginx serves then
+
+sub put {
+    my ($key, $content) = @_;
+
+    open my $f, '>', "$dir/object" or die;
+    print $f $content;
+    close $f;
+    system(job_program(), 'put', $key, "$dir/object", 'text/plain') == 0
+        or die "put $key\n";
+}
+
+# what is got, from where
+
+sub served {
+    my ($key) = @_;
+    my $url = "$ENV{MEDIA_PUBLIC_URL}$key";
+
+    (undef, $url) = run('/dev/null', 'sign-url', $key)
+        if $ENV{MEDIA_SIGN_KEY};
+    chomp $url;
+
+    my $r = get($url);
+
+    return ($r->{content}, $r->{headers}{'x-cache'} // '');
+}
+
+SKIP: {
+    my %way = ('key' => [ "$base/key.txt" ], 'url' =>
+        [ "$ENV{MEDIA_PUBLIC_URL}$base/url.txt" ], 'prefix' => [ "$base/" ],
+        'tenant' => [ '--tenant', $tenant ]);
+
+    skip 'no nginx or run_job', 6 * keys %way
+        unless $ENV{NGINX_URL} && -x job_program();
+
+    for my $name (sort keys %way) {
+        my $key = "$base/$name.txt";
+        my $thumb = "${key}_thumb.jpg";
+
+        for my $object ($key, $thumb) {
+            put($object, "before $name");
+            ok(wait_until(10, sub { my ($text, $cache) = served($object);
+                return $cache eq 'HIT' }), "$name: in the cache");
+            put($object, "after $name");
+        }
+
+        is((served($key))[0], "before $name", "$name: the old one is served");
+        purge(@{ $way{$name} });
+
+        ok(wait_until(5, sub { (served($_))[0] eq "after $name" }),
+            "$name: purged, the new one is") for $key, $thumb;
+        ok(wait_until(10, sub { (served($key))[1] eq 'HIT' }),
+            "$name: and is cached again");
+    }
+}
 
 done_testing();

@@ -195,6 +195,11 @@ is_deeply [ sort @lines ], [ sort(rows()) ], 'those of the table';
 is scalar(() = log_text() =~ /^[0-9a-f]{32}$/mg), 1, 'one header';
 is unpublished(), 0, 'all count as published';
 
+redis_cli('DEL', 'media:purges');
+purge('chat/lost/1');
+is_deeply [ sort(log_lines()) ], [ sort(rows()) ],
+    'a purge where the log is lost: all purges, not this one alone';
+
 # Redis away
 
 stop_redis();
