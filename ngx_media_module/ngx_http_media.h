@@ -148,11 +148,18 @@ typedef struct {
 
 
 typedef struct {
+    ngx_http_request_t                 *request;    /* NULL: none */
+    off_t                               left;       /* of its body */
+} ngx_http_media_slice_ctx_t;
+
+
+typedef struct {
     ngx_http_media_cache_ctx_t         *cache;
     ngx_http_media_s3_ctx_t            *s3;
     ngx_http_media_auth_ctx_t          *auth;
     ngx_http_media_serve_ctx_t         *serve;
     ngx_http_media_multirange_ctx_t    *multirange;
+    ngx_http_media_slice_ctx_t          slice;      /* of a main request */
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
     uint64_t                            start;      /* microseconds, of a
@@ -228,6 +235,14 @@ ngx_int_t ngx_http_media_error_header(ngx_http_request_t *r);
 /* puts the JSON in place of the body; NGX_DECLINED if there is no error */
 ngx_int_t ngx_http_media_error_body(ngx_http_request_t *r, ngx_chain_t *in,
     ngx_http_output_body_filter_pt next);
+
+/*
+ * The body of a slice must be as long as its Content-Range says.  Called with
+ * a main request and its subrequests, before anything changes the header;
+ * NGX_OK, or what the filter is to return if it is not.
+ */
+ngx_int_t ngx_http_media_slice_header(ngx_http_request_t *r);
+ngx_int_t ngx_http_media_slice_body(ngx_http_request_t *r, ngx_chain_t *in);
 
 /* the signer */
 void ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf);

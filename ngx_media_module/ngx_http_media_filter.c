@@ -32,7 +32,9 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
     if (r != r->main) {
-        if (ngx_http_media_multirange_part_header(r) != NGX_OK) {
+        if (ngx_http_media_multirange_part_header(r) != NGX_OK
+            || ngx_http_media_slice_header(r) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
@@ -62,6 +64,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         }
 
         return ngx_http_next_header_filter(r);
+    }
+
+    rc = ngx_http_media_slice_header(r);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (ngx_http_media_serve_headers(r) != NGX_OK) {
@@ -139,12 +147,21 @@ ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
     if (r != r->main) {
-        return (ngx_http_media_multirange_part_body(r, in) == NGX_OK)
-               ? ngx_http_next_body_filter(r, in) : NGX_ERROR;
+        if (ngx_http_media_slice_body(r, in) != NGX_OK
+            || ngx_http_media_multirange_part_body(r, in) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_next_body_filter(r, in);
     }
 
     if (!lcf->serve.enable) {
         return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ngx_http_media_slice_body(r, in) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     rc = ngx_http_media_error_body(r, in, ngx_http_next_body_filter);

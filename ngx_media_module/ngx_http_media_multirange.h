@@ -48,6 +48,13 @@ ngx_int_t ngx_http_media_range_size(ngx_http_request_t *r, off_t *size,
     off_t *total);
 
 /*
+ * Content-Range of a response with status 206; the end is the first byte after
+ * it.  NGX_DECLINED if it is not there, or not whole.
+ */
+ngx_int_t ngx_http_media_range_content(ngx_http_request_t *r, off_t *start,
+    off_t *end, off_t *total);
+
+/*
  * What the core's range filter makes of the header Range: NGX_OK for several
  * parts, NGX_HTTP_RANGE_NOT_SATISFIABLE, NGX_DECLINED for one part or for the
  * whole, or NGX_ERROR.

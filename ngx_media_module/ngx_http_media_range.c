@@ -55,9 +55,7 @@ ngx_int_t
 ngx_http_media_range_size(ngx_http_request_t *r, off_t *size,
     off_t *total)
 {
-    off_t       start;
-    u_char     *p;
-    ngx_str_t  *value;
+    off_t  start;
 
     if (r->headers_out.status == NGX_HTTP_OK) {
 
@@ -67,6 +65,21 @@ ngx_http_media_range_size(ngx_http_request_t *r, off_t *size,
         return (*size > 0 && r->allow_ranges && r->single_range)
                ? NGX_OK : NGX_DECLINED;
     }
+
+    if (ngx_http_media_range_content(r, &start, size, total) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return (start == 0) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_media_range_content(ngx_http_request_t *r, off_t *start, off_t *end,
+    off_t *total)
+{
+    u_char     *p;
+    ngx_str_t  *value;
 
     if (r->headers_out.status != NGX_HTTP_PARTIAL_CONTENT
         || r->headers_out.content_range == NULL)
@@ -82,25 +95,21 @@ ngx_http_media_range_size(ngx_http_request_t *r, off_t *size,
     }
 
     p += 6;
-    start = ngx_http_media_range_number(&p);
+    *start = ngx_http_media_range_number(&p);
 
-    if (start != 0 || *p++ != '-') {
+    if (*start < 0 || *p++ != '-') {
         return NGX_DECLINED;
     }
 
-    *size = ngx_http_media_range_number(&p) + 1;
+    *end = ngx_http_media_range_number(&p) + 1;
 
-    if (*size == 0 || *p++ != '/') {
+    if (*end <= *start || *p++ != '/') {
         return NGX_DECLINED;
     }
 
     *total = ngx_http_media_range_number(&p);
 
-    if (*total < *size || *p != '\0') {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return (*total >= *end && *p == '\0') ? NGX_OK : NGX_DECLINED;
 }
 
 
