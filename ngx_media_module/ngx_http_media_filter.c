@@ -49,6 +49,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    rc = ngx_http_media_slice_header(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
 
     if (ctx && ctx->cache
@@ -64,12 +70,6 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         }
 
         return ngx_http_next_header_filter(r);
-    }
-
-    rc = ngx_http_media_slice_header(r);
-
-    if (rc != NGX_OK) {
-        return rc;
     }
 
     if (ngx_http_media_serve_headers(r) != NGX_OK) {

@@ -29,15 +29,21 @@ ngx_http_media_slice_header(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r->main, ngx_http_media_module);
 
-    if (!lcf->serve.enable
-        || ngx_http_media_range_content(r, &start, &end, &total) != NGX_OK)
-    {
+    if (!lcf->serve.enable) {
         return NGX_OK;
     }
 
     ctx = ngx_http_media_get_ctx(r->main);
     if (ctx == NULL) {
         return NGX_ERROR;
+    }
+
+    /* an error may take the place of a slice */
+
+    ctx->slice.request = NULL;
+
+    if (ngx_http_media_range_content(r, &start, &end, &total) != NGX_OK) {
+        return NGX_OK;
     }
 
     if (r->headers_out.content_length_n != -1
