@@ -162,8 +162,6 @@ typedef struct {
     ngx_http_media_slice_ctx_t          slice;      /* of a main request */
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
-    uint64_t                            start;      /* microseconds, of a
-                                                       monotonic clock */
 } ngx_http_media_ctx_t;
 
 

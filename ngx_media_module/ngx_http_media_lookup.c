@@ -162,6 +162,7 @@ ngx_http_media_lookup_key(ngx_http_request_t *r,
     (void) lcf;
 
     cctx->start = ngx_current_msec;
+    ngx_http_media_metrics_lookup(r, cctx);
 
     rc = ngx_http_media_cache_key(r, &cctx->object_key, &value);
 

@@ -16,16 +16,28 @@
 #define NGX_HTTP_MEDIA_METRICS_QUIET  10000     /* ms between log lines */
 
 
+/* of a request that was in a location with media_proxy at some time */
+typedef struct {
+    uint64_t                     start;     /* microseconds, of a monotonic
+                                               clock */
+    ngx_http_media_cache_ctx_t  *cache;     /* of the last lookup; NULL */
+} ngx_http_media_metrics_ctx_t;
+
+
 static ngx_http_media_metrics_t *ngx_http_media_metrics_get(void);
 static ngx_http_media_slot_t *ngx_http_media_metrics_slot(void);
 static ngx_int_t ngx_http_media_metrics_rewrite(ngx_http_request_t *r);
+static void ngx_http_media_metrics_destroyed(void *data);
+static ngx_http_media_metrics_ctx_t *ngx_http_media_metrics_ctx(
+    ngx_http_request_t *r);
 static uint64_t ngx_http_media_metrics_now(void);
 static ngx_int_t ngx_http_media_metrics_log(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_media_metrics_status(ngx_http_request_t *r);
 static void ngx_http_media_metrics_cache(ngx_http_request_t *r,
-    ngx_uint_t *status, ngx_uint_t *tier);
+    ngx_http_media_metrics_ctx_t *mctx, ngx_uint_t *status,
+    ngx_uint_t *tier);
 static void ngx_http_media_metrics_time(ngx_http_media_metrics_t *metrics,
-    ngx_http_request_t *r, ngx_uint_t status);
+    ngx_http_media_metrics_ctx_t *mctx, ngx_uint_t status);
 static void ngx_http_media_metrics_webhook(ngx_http_media_metrics_t *metrics,
     ngx_http_request_t *r);
 static void ngx_http_media_metrics_cleanup(void *data);
@@ -175,26 +187,36 @@ ngx_http_media_metrics_exit_process(void)
 }
 
 
-/* after the location was found, and again after an internal redirect */
+/*
+ * A location was found.  What is kept here outlives an internal redirect,
+ * which takes the context of the module.
+ */
 
 static ngx_int_t
 ngx_http_media_metrics_rewrite(ngx_http_request_t *r)
 {
-    int64_t                     ms;
-    ngx_time_t                 *tp;
-    ngx_http_media_ctx_t       *ctx;
-    ngx_http_media_loc_conf_t  *lcf;
+    int64_t                        ms;
+    ngx_time_t                    *tp;
+    ngx_pool_cleanup_t            *cln;
+    ngx_http_media_loc_conf_t     *lcf;
+    ngx_http_media_metrics_ctx_t  *mctx;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (!lcf->serve.enable || r != r->main) {
+    if (!lcf->serve.enable
+        || r != r->main
+        || ngx_http_media_metrics_ctx(r) != NULL)
+    {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_media_get_ctx(r);
-    if (ctx == NULL) {
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_media_metrics_ctx_t));
+    if (cln == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    mctx = cln->data;
+    cln->handler = ngx_http_media_metrics_destroyed;
 
     /* before this event nginx's own clock is good enough */
 
@@ -202,9 +224,47 @@ ngx_http_media_metrics_rewrite(ngx_http_request_t *r)
     ms = (int64_t) (tp->sec - r->start_sec) * 1000
          + (int64_t) tp->msec - (int64_t) r->start_msec;
 
-    ctx->start = ngx_http_media_metrics_now() - ngx_max(ms, 0) * 1000;
+    mctx->start = ngx_http_media_metrics_now() - ngx_max(ms, 0) * 1000;
+    mctx->cache = NULL;
 
     return NGX_DECLINED;
+}
+
+
+/* what the context is known by; there is nothing to destroy */
+
+static void
+ngx_http_media_metrics_destroyed(void *data)
+{
+    (void) data;
+}
+
+
+static ngx_http_media_metrics_ctx_t *
+ngx_http_media_metrics_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_media_metrics_destroyed) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_media_metrics_lookup(ngx_http_request_t *r, void *cctx)
+{
+    ngx_http_media_metrics_ctx_t  *mctx;
+
+    mctx = ngx_http_media_metrics_ctx(r);
+
+    if (mctx) {
+        mctx->cache = cctx;
+    }
 }
 
 
@@ -222,10 +282,11 @@ ngx_http_media_metrics_now(void)
 static ngx_int_t
 ngx_http_media_metrics_log(ngx_http_request_t *r)
 {
-    off_t                       sent;
-    ngx_uint_t                  status, tier;
-    ngx_http_media_metrics_t   *metrics;
-    ngx_http_media_loc_conf_t  *lcf;
+    off_t                          sent;
+    ngx_uint_t                     status, tier;
+    ngx_http_media_metrics_t      *metrics;
+    ngx_http_media_loc_conf_t     *lcf;
+    ngx_http_media_metrics_ctx_t  *mctx;
 
     metrics = ngx_http_media_metrics_get();
 
@@ -239,11 +300,13 @@ ngx_http_media_metrics_log(ngx_http_request_t *r)
         ngx_http_media_metrics_webhook(metrics, r);
     }
 
-    if (!lcf->serve.enable) {
+    mctx = ngx_http_media_metrics_ctx(r);
+
+    if (mctx == NULL && !lcf->serve.enable) {
         return NGX_OK;
     }
 
-    ngx_http_media_metrics_cache(r, &status, &tier);
+    ngx_http_media_metrics_cache(r, mctx, &status, &tier);
 
     (void) ngx_atomic_fetch_add(
                &metrics->requests[tier][ngx_http_media_metrics_status(r)], 1);
@@ -259,7 +322,7 @@ ngx_http_media_metrics_log(ngx_http_request_t *r)
         (void) ngx_atomic_fetch_add(&metrics->bytes[tier], sent);
     }
 
-    ngx_http_media_metrics_time(metrics, r, status);
+    ngx_http_media_metrics_time(metrics, mctx, status);
     ngx_http_media_metrics_s3(metrics, r);
 
     return NGX_OK;
@@ -278,19 +341,15 @@ ngx_http_media_metrics_status(ngx_http_request_t *r)
 
 
 static void
-ngx_http_media_metrics_cache(ngx_http_request_t *r, ngx_uint_t *status,
-    ngx_uint_t *tier)
+ngx_http_media_metrics_cache(ngx_http_request_t *r,
+    ngx_http_media_metrics_ctx_t *mctx, ngx_uint_t *status, ngx_uint_t *tier)
 {
-    ngx_http_media_ctx_t  *ctx;
-
     *status = NGX_HTTP_MEDIA_CACHE_NONE;
     *tier = NGX_HTTP_MEDIA_TIER_NONE;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
-
-    if (ctx && ctx->cache) {
-        *status = ctx->cache->status;
-        *tier = ctx->cache->tier;
+    if (mctx && mctx->cache) {
+        *status = mctx->cache->status;
+        *tier = mctx->cache->tier;
     }
 
     if (*tier != NGX_HTTP_MEDIA_TIER_NONE || r->upstream == NULL) {
@@ -333,16 +392,13 @@ ngx_http_media_metrics_cache(ngx_http_request_t *r, ngx_uint_t *status,
 
 static void
 ngx_http_media_metrics_time(ngx_http_media_metrics_t *metrics,
-    ngx_http_request_t *r, ngx_uint_t status)
+    ngx_http_media_metrics_ctx_t *mctx, ngx_uint_t status)
 {
     uint64_t                     us;
     ngx_uint_t                   i;
-    ngx_http_media_ctx_t        *ctx;
     ngx_http_media_histogram_t  *histogram;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
-
-    if (ctx == NULL || ctx->start == 0) {
+    if (mctx == NULL) {
         return;
     }
 
@@ -360,7 +416,7 @@ ngx_http_media_metrics_time(ngx_http_media_metrics_t *metrics,
         return;
     }
 
-    us = ngx_http_media_metrics_now() - ctx->start;
+    us = ngx_http_media_metrics_now() - mctx->start;
 
     for (i = 0; i < NGX_HTTP_MEDIA_METRICS_BUCKETS - 1; i++) {
         if (us <= ngx_http_media_metrics_bound[i]) {

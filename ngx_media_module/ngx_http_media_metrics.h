@@ -102,6 +102,9 @@ void ngx_http_media_metrics_redis(ngx_media_peer_stats_t *stats);
 void ngx_http_media_metrics_amqp(ngx_media_peer_stats_t *stats);
 void ngx_http_media_metrics_exit_process(void);
 
+/* called when a lookup starts, as an internal redirect takes the context */
+void ngx_http_media_metrics_lookup(ngx_http_request_t *r, void *cctx);
+
 /* called for a subrequest that got its header: the log phase has none */
 void ngx_http_media_metrics_subrequest(ngx_http_request_t *r);
 

@@ -51,6 +51,14 @@ $t->configure(workers => 2, http => <<"EOT", origin => <<'EOO');
             proxy_pass http://127.0.0.1:\@ORIGIN\@/;
         }
 
+        location /caught/ {
+            proxy_intercept_errors on;
+            error_page 403 = \@caught;
+            proxy_pass http://127.0.0.1:\@ORIGIN\@/;
+        }
+
+        location \@caught { media_cache off; return 502; }
+
         location /bad/ {
             slice 1k;
             proxy_set_header Range \$slice_range;
@@ -220,6 +228,7 @@ is($grown->{cache_misses_total}, 1, 'that is one');
 # S3
 
 $t->get("/media/denied$_") for 1 .. 3;
+$t->get('/caught/denied');
 $t->get("/media/slowdown$_") for 1 .. 2;
 $t->get("/closed/$_") for 1 .. 2;
 $t->get('/plain/silent');
@@ -231,8 +240,11 @@ sleep 0.1;
 $grown = grown();
 is($grown->{"s3_errors_total{class=\"$_->[0]\"}"}, $_->[1],
     "errors of S3: $_->[0]")
-    for [denied => 3], [unavailable => 3], [connect => 2], [timeout => 1],
+    for [denied => 4], [unavailable => 3], [connect => 2], [timeout => 1],
         [closed => 1], [truncated => 1];
+
+is($grown->{'request_duration_seconds_count{result="miss"}'}, 12,
+    'a request is one, wherever it ends');
 
 my $denials = () = $t->error_log =~ /s3 refused our credentials \(403\)/g;
 cmp_ok($denials, '>=', 1, 'denials are logged');
