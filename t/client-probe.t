@@ -15,6 +15,7 @@ use lib 't/lib';
 use Mp4;
 use Shipped;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $t = Shipped->new;
 my %object = ('chat/acme/voice.ogg' => Mp4::filler(70001, 1),
@@ -84,6 +85,29 @@ sub probe {
     is(($t->requests)[-1]{tier}, $tier eq 'redis' && $size > 1048576 ? 'disk'
         : $tier, "$what: tier");
     ok $r->{body} eq substr($body, $from, $to - $from + 1), "$what: bytes";
+
+    # where the end is, the first slice tells
+
+    slices($what, ($range =~ /=-/ && $from >= 1048576 ? 0 : ()),
+        int($from / 1048576) .. int($to / 1048576)) if $tier eq 's3';
+}
+
+
+# S3 was asked for the slices of the range, each once, and for no more
+
+sub slices {
+    my ($what, @slices) = @_;
+    my @wanted = map { sprintf '206 "bytes=%d-%d"', $_ * 1048576,
+        ($_ + 1) * 1048576 - 1 } @slices;
+    my @got;
+
+    for (1 .. 50) {
+        push @got, map { / (\d+ "bytes=.*") / } $t->s3_requests(qr/^GET/);
+        last if @got >= @wanted;
+        sleep 0.02;
+    }
+
+    is join(', ', sort @got), join(', ', sort @wanted), "$what: slices";
 }
 
 
@@ -104,4 +128,7 @@ sub old_http {
     like $head, qr{^HTTP/1\.1 206 }, "$tier: $key: HTTP/1.0: 206";
     unlike $head, qr/chunked/i, "$tier: $key: HTTP/1.0: not chunked";
     ok $rest eq substr($body, 10), "$tier: $key: HTTP/1.0: bytes";
+
+    slices("$tier: $key: HTTP/1.0", 0 .. int length($body) / 1048576)
+        if $tier eq 's3';
 }
