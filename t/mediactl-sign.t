@@ -10,6 +10,7 @@ use warnings;
 
 use lib 't/lib';
 
+use Cache;
 use Digest::SHA qw(hmac_sha256);
 use JSON::PP;
 use Mediactl;
@@ -174,6 +175,32 @@ SKIP: {
     local $ENV{MEDIA_SIGN_KEY_ID} = '';
     like `@set $worker -t 2>&1`, qr/MEDIA_SIGN_KEY_ID is not set/,
         '-t: one without the other';
+}
+
+# nginx takes it
+
+SKIP: {
+    my $t = Cache->new;
+    my @keys = ('chat/acme/17/0f3c9a52_a.jpg',
+        "chat/acme/1/it's \"quoted\" + = @ & ? # % %2F %252F.jpg",
+        "chat/acme/1/\xc3\xa9\xe6\x97\xa5.jpg");
+
+    skip 'no module', 3 * @keys unless -e $t->{module};
+    $t->configure(http => Cache::cached_location() =~
+        s{media_cache on;}{media_cache on; media_sign_key k-1_A "$secret";}r);
+    $t->write_file("origin/$_", 'content') for @keys;
+    $t->start;
+    local $ENV{MEDIA_PUBLIC_URL} = "http://127.0.0.1:$t->{port}/media/";
+
+    for my $key (@keys) {
+        ($rc, $out) = sign($key);
+        chomp $out;
+        $out =~ s{^http://[^/]+}{};
+        is $t->get($out)->{status}, 200, "nginx serves $key";
+        is $t->get($out =~ s/signature=\K(.)/$1 eq 'A' ? 'B' : 'A'/er)
+            ->{status}, 403, 'not with another signature';
+        isnt $t->get($out =~ s/[?].*//r)->{status}, 200, 'nor without one';
+    }
 }
 
 done_testing();

@@ -14,9 +14,9 @@
 #include "purge.h"
 
 
-#define PURGE_PENDING    16             /* ids kept; the sweeper has the rest */
-#define PURGE_PAUSE      5000           /* ms after a failure of Redis */
-#define PURGE_LARGE      1048576        /* bytes; a smaller log stays */
+#define PURGE_PENDING  16           /* ids kept; the sweeper has the rest */
+#define PURGE_PAUSE    5000         /* ms after a failure of Redis */
+#define PURGE_LARGE    1048576      /* bytes; a smaller log stays */
 
 
 static int purge_send(child_t *child, const char *where, const char *param);
@@ -82,9 +82,12 @@ purge_add(child_t *child, const char *target, int64_t *id)
     n = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
     PQclear(res);
 
-    if (purge_n < PURGE_PENDING) {
-        purge_pending[purge_n++] = n;
+    if (purge_n == PURGE_PENDING) {
+        memmove(purge_pending, purge_pending + 1,
+                sizeof(int64_t) * --purge_n);
     }
+
+    purge_pending[purge_n++] = n;
 
     if (id != NULL) {
         *id = n;
@@ -395,5 +398,3 @@ purge_is_large(child_t *child, const purge_log_t *log)
 
     return large;
 }
-
-

@@ -4,8 +4,8 @@
  * The log of purges in Redis, changed by scripts only.  A line is appended if
  * there is a log, which no command says, and MULTI only with WATCH and
  * repetitions.  Where there is none, no header is made but by the rebuild: a
- * log with the new line alone would make its readers forget the purges of
- * before.
+ * log with the new line alone would say to an nginx that has just started that
+ * nothing else was purged.
  */
 
 #define _GNU_SOURCE
@@ -31,6 +31,7 @@ static int purge_log_head(child_t *child);
 static redisReply *purge_log_script(child_t *child, const char *script, int n,
     const media_str_t *args);
 static int purge_log_integer(redisReply *reply, int64_t *n);
+
 
 /* 0 if there is no log to append to */
 static const char  purge_append_script[] =
