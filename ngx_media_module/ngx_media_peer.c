@@ -8,6 +8,9 @@
 #include "ngx_media_peer_io.h"
 
 
+#define NGX_MEDIA_PEER_STEADY  1000       /* ms up that end a series */
+
+
 static void ngx_media_peer_cleanup(void *data);
 static void ngx_media_peer_set_state(ngx_media_peer_t *peer,
     ngx_media_peer_state_e state);
@@ -555,9 +558,17 @@ ngx_media_peer_down(ngx_media_peer_t *peer, ngx_media_peer_error_e error,
 
     level = NGX_LOG_INFO;
 
-    if (peer->failures == 0) {
+    /* what comes back to fail at once is still the same series */
+
+    if (peer->failures == 0
+        && (!peer->failed
+            || peer->state != NGX_MEDIA_PEER_UP
+            || ngx_current_msec - peer->up_since
+               >= NGX_MEDIA_PEER_STEADY))
+    {
         level = NGX_LOG_ERR;
         peer->announced = 0;
+        peer->failed = 1;
     }
 
     ngx_log_error(level, peer->log, err, "%V: %s", &peer->conf->name, reason);

@@ -154,6 +154,7 @@ struct ngx_media_peer_s {
 
     unsigned                   proven:1;    /* a reply came since connect */
     unsigned                   announced:1; /* logged as up in this series */
+    unsigned                   failed:1;    /* logged as down before */
     unsigned                   broken:1;    /* bytes of a job are lost */
     unsigned                   exiting:1;
 };
