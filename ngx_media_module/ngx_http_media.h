@@ -254,6 +254,12 @@ extern ngx_conf_enum_t  ngx_http_media_s3_styles[];
  */
 ngx_int_t ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key);
 
+/*
+ * A response that is about to be sent.  NGX_OK; or, for what is no HTTP, 502,
+ * NGX_ERROR in a subrequest.
+ */
+ngx_int_t ngx_http_media_s3_response(ngx_http_request_t *r);
+
 /* the signer's values: NGX_OK, NGX_DECLINED if there is none, NGX_ERROR */
 ngx_int_t ngx_http_media_s3_uri(ngx_http_request_t *r, ngx_str_t *uri);
 ngx_int_t ngx_http_media_s3_date(ngx_http_request_t *r, ngx_str_t *date);

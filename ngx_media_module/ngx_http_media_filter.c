@@ -31,6 +31,14 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
+    if (lcf->serve.enable) {
+        rc = ngx_http_media_s3_response(r);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     if (r != r->main) {
         if (ngx_http_media_multirange_part_header(r) != NGX_OK
             || ngx_http_media_slice_header(r) != NGX_OK)

@@ -447,6 +447,37 @@ ngx_http_media_s3_base(ngx_http_request_t *r, ngx_str_t *public,
 }
 
 
+/*
+ * nginx takes what does not begin with a status line for HTTP/0.9, and would
+ * send it to the client as it is.
+ */
+
+ngx_int_t
+ngx_http_media_s3_response(ngx_http_request_t *r)
+{
+    u_char  *p;
+
+    if (r->upstream == NULL || r->headers_out.status != 0) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "s3 sent no valid status line");
+
+    if (r != r->main) {
+        return NGX_ERROR;
+    }
+
+    p = r->http_protocol.data;
+
+    if (r->http_protocol.len == sizeof("HTTP/1.1") - 1) {
+        r->http_version = (p[5] - '0') * 1000 + (p[7] - '0');
+    }
+
+    return NGX_HTTP_BAD_GATEWAY;
+}
+
+
 void
 ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf)
 {
