@@ -39,13 +39,19 @@ sub up {
     my ($self, %conf) = @_;
     my $edit = $conf{edit} || sub { };
 
-    $self->configure(%conf, edit => sub {
+    # which tier it was is not told to clients
+
+    $self->configure(location => 'add_header X-Tier $media_cache_tier '
+        . 'always;', %conf, edit => sub {
         s/127\.0\.0\.1:$self->{redis_port}\b/127.0.0.1:$self->{proxy_port}/g;
+        s/(server_name +media.*\n)/$1    location = \/test-metrics {
+        media_metrics;\n    }\n/;
         $edit->(@_);
     });
 
     $self->s3_start;
-    $self->redis_up;
+    $self->redis_start;
+    $self->redis_relay;
     $self->start;
 }
 
@@ -104,7 +110,8 @@ sub s3_start {
 
 sub s3_stop { $_[0]->end_group('s3') }
 
-# s3_fault('503', count => 1): the next request, or all until s3_fault('ok')
+# s3_fault('close'): until s3_fault('ok'), or so many times by count, or with
+# the probability p
 
 sub s3_fault {
     my ($self, $mode, %args) = @_;
@@ -136,6 +143,7 @@ sub fault {
     my $fault = JSON::PP->new->decode($text);
 
     return { mode => 'ok' } if $applies && !$applies->($fault);
+    return { mode => 'ok' } if $fault->{p} && rand > $fault->{p};
     return $fault unless $fault->{count};
 
     open my $fh, '+<', "$self->{dir}/$name.left" or return { mode => 'ok' };
@@ -175,20 +183,36 @@ sub object {
 }
 
 
-# Redis, behind the proxy
+# the proxy of Redis, whether Redis runs or not
 
-sub redis_up {
-    my ($self, @options) = @_;
+sub redis_relay {
+    my ($self) = @_;
 
-    $self->redis_start(@options);
     $self->serve_group('redis', $self->{proxy_port}, sub {
         FaultRedis::relay($self, $_[0]);
-    }) unless $self->{groups}{redis};
+    });
+}
+
+
+# "200 HIT redis"
+
+sub outcome {
+    my ($self, @args) = @_;
+    my $r = $self->get(@args);
+
+    return outcome_of($r);
+}
+
+sub outcome_of {
+    my ($r) = @_;
+
+    return join ' ', $r->{status}, map { $_ // () }
+        @{ $r->{headers} }{qw(x-cache x-tier)};
 }
 
 
 # Clients that ask for the objects in turn, n requests in all.  Returns the
-# outcomes, "200 HIT" and the like, with their counts, and the times in ms.
+# outcomes with their counts, and the times in ms.
 
 sub stream {
     my ($self, %o) = @_;
@@ -216,8 +240,7 @@ sub stream {
             my $bad = $r->{status} == 200
                 && $r->{body} ne $self->{objects}{$uri} ? ' damaged' : '';
 
-            printf $write "%.1f %d %s%s\n", $ms, $r->{status},
-                $r->{headers}{'x-cache'} // '-', $bad;
+            printf $write "%.1f %s%s\n", $ms, outcome_of($r), $bad;
             last if time > $until;
             sleep $o{pause} if $o{pause};
         }
@@ -244,7 +267,7 @@ sub stream {
     @times = sort { $a <=> $b } @times;
 
     return { n => scalar @times, outcomes => \%outcomes, times => \@times,
-        ok => scalar(!grep { !/^200 [A-Z]+$/ } keys %outcomes),
+        ok => scalar(!grep { !/^200/ || /damaged/ } keys %outcomes),
         map { $_->[0] => $times[$#times * $_->[1]] }
             [ p50 => 0.5 ], [ p99 => 0.99 ], [ max => 1 ] };
 }
@@ -290,6 +313,20 @@ sub logged {
 
     return grep { /\[(\w+)\]/ && $wanted{$1} && /$pattern/ }
         split /\n/, substr $self->error_log, $self->{mark} || 0;
+}
+
+
+# the sum of the samples of media_metrics that match
+
+sub metric {
+    my ($self, $pattern) = @_;
+    my $sum = 0;
+
+    for (split /\n/, $self->get('/test-metrics')->{body}) {
+        $sum += $1 if !/^#/ && /$pattern/ && / (\d+)$/;
+    }
+
+    return $sum;
 }
 
 
