@@ -185,7 +185,8 @@ char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 /* lookup */
 char *ngx_http_media_cache_set_redis(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_media_cache_set_ttl(ngx_conf_t *cf, ngx_command_t *cmd,
+/* "category time", into the time_t[MEDIA_CATEGORY_MAX] at cmd->offset */
+char *ngx_http_media_set_category_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 void ngx_http_media_cache_create_main(ngx_http_media_cache_main_conf_t *mcf);
 char *ngx_http_media_cache_init_main(ngx_conf_t *cf,
@@ -227,7 +228,8 @@ void ngx_http_media_tee_body(ngx_http_request_t *r,
 
 /*
  * A response with a status of 400 or more: another status where S3's own is
- * none of the client's business, and a JSON body.  NGX_OK or NGX_ERROR.
+ * none of the client's business, and a JSON body.  NGX_OK, NGX_DECLINED if
+ * there is no error, or NGX_ERROR.
  */
 ngx_int_t ngx_http_media_error_header(ngx_http_request_t *r);
 /* puts the JSON in place of the body; NGX_DECLINED if there is no error */

@@ -144,14 +144,16 @@ ngx_http_media_cache_set_redis(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_media_cache_set_ttl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_media_set_category_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_media_loc_conf_t  *lcf = conf;
+    char  *p = conf;
 
-    time_t             ttl;
+    time_t             time, *times;
     ngx_str_t         *value;
     media_str_t        name;
     media_category_t   category;
+
+    times = (time_t *) (p + cmd->offset);
 
     value = cf->args->elts;
 
@@ -166,16 +168,16 @@ ngx_http_media_cache_set_ttl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (lcf->cache.ttl[category] != NGX_CONF_UNSET) {
+    if (times[category] != NGX_CONF_UNSET) {
         return "is duplicate";
     }
 
-    ttl = ngx_parse_time(&value[2], 1);
-    if (ttl == (time_t) NGX_ERROR) {
+    time = ngx_parse_time(&value[2], 1);
+    if (time == (time_t) NGX_ERROR) {
         return "invalid value";
     }
 
-    lcf->cache.ttl[category] = ttl;
+    times[category] = time;
 
     return NGX_CONF_OK;
 }
@@ -232,7 +234,7 @@ ngx_http_media_cache_merge_loc(ngx_conf_t *cf,
 
     for (i = 0; i < MEDIA_CATEGORY_MAX; i++) {
         ngx_conf_merge_sec_value(conf->ttl[i], prev->ttl[i],
-                                 (time_t) policy.rules[i].ttl);
+                                 policy.rules[i].ttl);
     }
 
     if (!conf->enable) {

@@ -53,10 +53,6 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (!lcf->serve.enable) {
-        return ngx_http_next_header_filter(r);
-    }
-
     rc = ngx_http_media_slice_header(r);
 
     if (rc != NGX_OK) {
@@ -71,20 +67,23 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (r->headers_out.status >= NGX_HTTP_BAD_REQUEST) {
-
-        if (ngx_http_media_error_header(r) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
+    if (!lcf->serve.enable) {
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_media_serve_headers(r) != NGX_OK) {
-        return NGX_ERROR;
+    rc = ngx_http_media_error_header(r);
+
+    if (rc == NGX_OK) {
+        return ngx_http_next_header_filter(r);
     }
 
-    rc = ngx_http_media_multirange_header(r, ngx_http_next_header_filter);
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_media_serve_headers(r);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_media_multirange_header(r, ngx_http_next_header_filter);
+    }
 
     if (rc == NGX_DECLINED) {
         rc = ngx_http_next_header_filter(r);
@@ -132,8 +131,8 @@ ngx_http_media_header_cache(ngx_http_request_t *r,
 #endif
     }
 
-    if (ngx_media_add_header(r, "X-Cache",
-                             &ngx_http_media_cache_statuses[cctx->status])
+    if (ngx_http_media_header_set(r, "X-Cache",
+            &ngx_http_media_cache_statuses[cctx->status])
         == NULL)
     {
         return NGX_ERROR;
@@ -148,11 +147,8 @@ ngx_http_media_header_cache(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_int_t                   rc;
-    ngx_http_media_ctx_t       *ctx;
-    ngx_http_media_loc_conf_t  *lcf;
-
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+    ngx_int_t              rc;
+    ngx_http_media_ctx_t  *ctx;
 
     if (r != r->main) {
         if (ngx_http_media_slice_body(r, in) != NGX_OK
@@ -161,10 +157,6 @@ ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             return NGX_ERROR;
         }
 
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    if (!lcf->serve.enable) {
         return ngx_http_next_body_filter(r, in);
     }
 

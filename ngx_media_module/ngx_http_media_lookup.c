@@ -72,7 +72,7 @@ ngx_http_media_lookup_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (!lcf->serve.enable && lcf->s3.key == NULL) {
+    if (!lcf->serve.enable && !lcf->cache.enable && lcf->s3.key == NULL) {
         return NGX_DECLINED;
     }
 

@@ -374,6 +374,13 @@ ngx_http_media_store_get_send(ngx_http_media_store_job_t *job,
     r->headers_out.status = NGX_HTTP_OK;
     r->allow_ranges = 1;
 
+    ngx_http_media_condition_normalize(r);
+
+    if (ngx_http_media_condition_apply(r) != NGX_OK) {
+        return ngx_http_media_store_send_error(r,
+                                           NGX_HTTP_MEDIA_STORE_PRECONDITION);
+    }
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_HTTP_RANGE_NOT_SATISFIABLE) {

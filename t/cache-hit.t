@@ -108,11 +108,11 @@ is length $t->get($uri, 'If-None-Match' => '"other"')->{body}, 30000,
 is $t->outcome($uri, 'If-None-Match' => $etag, 'If-Modified-Since' => $date),
     '304 HIT', 'same tag and date';
 is $t->outcome($uri, 'If-None-Match' => $etag,
-    'If-Modified-Since' => $later), '200 HIT', 'same tag, other date';
+    'If-Modified-Since' => $later), '304 HIT', 'same tag, other date';
 is $t->outcome($uri, 'If-Modified-Since' => $date), '304 HIT', 'same date';
-is $t->outcome($uri, 'If-Match' => '"other"'), '412 -', 'failed If-Match';
+is $t->outcome($uri, 'If-Match' => '"other"'), '412 HIT', 'failed If-Match';
 is $t->outcome($uri, 'If-Match' => '"other"', 'If-None-Match' => $etag),
-    '412 -', 'failed If-Match comes first';
+    '412 HIT', 'failed If-Match comes first';
 
 # HEAD
 

@@ -35,6 +35,7 @@ add_block_preprocessor(sub {
     $block->set_value('http_config', NginxTest::signer()
         . "media_redis $redis;\n" . ($block->http_config // ''));
     $block->set_value('config', "location /media/ {\nmedia_cache on;\n"
+        . "media_proxy off;\n"
         . NginxTest::proxy() . '}');
     $block->set_value('tcp_listen', '$TEST_NGINX_S3_PORT');
     $block->set_value('tcp_reply', NginxTest::s3_reply());

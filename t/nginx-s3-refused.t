@@ -58,7 +58,7 @@ __DATA__
 
 === TEST 6: methods that are not cached
 --- request eval: [ map { "$_ /cached/a%01" } qw(PUT DELETE POST) ]
---- error_code eval: [ (400) x 3 ]
+--- error_code eval: [ (405) x 3 ]
 
 
 === TEST 7: dot segments that leave the root

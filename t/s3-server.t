@@ -26,6 +26,7 @@ my ($address) = $endpoint =~ m{^http://([^/]+)} or die $endpoint;
 
 my $proxy = <<'EOT';
 media_cache on;
+            media_proxy off;
             proxy_pass http://s3$media_s3_uri;
             proxy_set_header Host $media_s3_host;
             proxy_set_header Authorization $media_s3_authorization;

@@ -190,7 +190,7 @@ sub run {
     for my $tier (grep { $_ ne 'direct' } @{$object->{tiers}}) {
         my $r = ask($object, $tier, 'GET', $headers);
 
-        is(comparable($seen{$tier}), comparable($r, 1),
+        is(comparable($seen{$tier}, 1), comparable($r, 1),
             "$name: the headers of GET ($tier)");
     }
 }
