@@ -259,13 +259,22 @@ ngx_http_media_flight_lead(ngx_http_media_flight_t *f)
 static void
 ngx_http_media_flight_look(ngx_http_media_flight_t *f)
 {
-    ngx_int_t  rc;
+    ngx_int_t           rc;
+    ngx_media_redis_t  *redis;
 
     ngx_http_media_flight_expire(f);
 
     if (ngx_queue_empty(&f->waiters)) {
         ngx_http_media_flight_idle(f);
         return;
+    }
+
+    /* a process that ends after a reload has closed its connections */
+
+    redis = ngx_http_media_cache_redis(&f->mcf->cache);
+
+    if (redis) {
+        (void) ngx_media_redis_ready(redis);
     }
 
     if (f->leader) {
@@ -368,7 +377,10 @@ ngx_http_media_flight_done(ngx_http_media_flight_t *f)
     f->busy = 0;
 
     if (!ngx_queue_empty(&f->waiters)) {
-        ngx_post_event(&f->event, &ngx_posted_next_events);
+
+        /* a timer, as a process without one that is to exit would do so */
+
+        ngx_add_timer(&f->event, 0);
         return;
     }
 

@@ -56,7 +56,9 @@ static ngx_int_t ngx_http_media_lease_take_locked(
     ngx_uint_t waiting, u_char *id);
 static ngx_http_media_lease_node_t *ngx_http_media_lease_find(
     ngx_http_media_zone_t *zone, ngx_str_t *key);
-static ngx_uint_t ngx_http_media_lease_over(
+static ngx_uint_t ngx_http_media_lease_expired(
+    ngx_http_media_lease_node_t *node);
+static ngx_uint_t ngx_http_media_lease_orphaned(
     ngx_http_media_lease_node_t *node);
 static ngx_http_media_lease_node_t *ngx_http_media_lease_node(
     ngx_http_media_zone_t *zone, ngx_str_t *key);
@@ -74,6 +76,8 @@ static void ngx_http_media_lease_unlock(ngx_http_media_lease_t *lease);
 static ngx_str_t  ngx_http_media_lease_lock_script = ngx_string(
     "if redis.call('EXISTS',KEYS[1])==1 then "
     "return '" NGX_HTTP_MEDIA_LEASE_STORED_REPLY "' end "
+    "if redis.call('GET',KEYS[2])==ARGV[1] then "
+    "return redis.call('SET',KEYS[2],ARGV[1],'PX',ARGV[2]) end "
     "return redis.call('SET',KEYS[2],ARGV[1],'NX','PX',ARGV[2])");
 
 static ngx_str_t  ngx_http_media_lease_unlock_script = ngx_string(
@@ -132,7 +136,13 @@ ngx_http_media_lease_take_locked(ngx_http_media_zone_t *zone, ngx_str_t *key,
 
     node = ngx_http_media_lease_find(zone, key);
 
-    if (node && !ngx_http_media_lease_over(node)) {
+    if (node && ngx_http_media_lease_orphaned(node)) {
+
+        /* what Redis knows of it is ours now */
+
+        ngx_memcpy(id, node->id, sizeof(node->id));
+
+    } else if (node && !ngx_http_media_lease_expired(node)) {
 
         if (node->state == NGX_HTTP_MEDIA_LEASE_FETCHES) {
             return NGX_BUSY;
@@ -176,15 +186,18 @@ ngx_http_media_lease_find(ngx_http_media_zone_t *zone, ngx_str_t *key)
 }
 
 
+static ngx_uint_t
+ngx_http_media_lease_expired(ngx_http_media_lease_node_t *node)
+{
+    return (ngx_msec_int_t) (node->expires - ngx_current_msec) <= 0;
+}
+
+
 /* a process that was killed fetches nothing any more */
 
 static ngx_uint_t
-ngx_http_media_lease_over(ngx_http_media_lease_node_t *node)
+ngx_http_media_lease_orphaned(ngx_http_media_lease_node_t *node)
 {
-    if ((ngx_msec_int_t) (node->expires - ngx_current_msec) <= 0) {
-        return 1;
-    }
-
     return node->state == NGX_HTTP_MEDIA_LEASE_FETCHES
            && node->pid != ngx_pid
            && kill(node->pid, 0) == -1
@@ -237,7 +250,7 @@ ngx_http_media_lease_sweep(ngx_http_media_zone_t *zone, ngx_uint_t n,
         prev = ngx_queue_prev(q);
         node = ngx_queue_data(q, ngx_http_media_lease_node_t, queue);
 
-        if ((ngx_msec_int_t) (node->expires - ngx_current_msec) <= 0
+        if (ngx_http_media_lease_expired(node)
             || (force && node->state != NGX_HTTP_MEDIA_LEASE_FETCHES))
         {
             ngx_http_media_lease_delete(zone, node);

@@ -582,15 +582,23 @@ ngx_media_redis_report(ngx_media_redis_job_t *job,
 ngx_uint_t
 ngx_media_redis_ready(ngx_media_redis_t *redis)
 {
-    ngx_uint_t  i;
+    ngx_uint_t         i, ready;
+    ngx_media_peer_t  *peer;
+
+    ready = 0;
 
     for (i = 0; i < redis->conf->connections; i++) {
-        if (redis->connections[i].peer->state == NGX_MEDIA_PEER_UP) {
-            return 1;
+        peer = redis->connections[i].peer;
+
+        if (peer->state == NGX_MEDIA_PEER_UP) {
+            ready = 1;
+
+        } else {
+            ngx_media_peer_connect(peer);
         }
     }
 
-    return 0;
+    return ready;
 }
 
 

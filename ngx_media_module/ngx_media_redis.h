@@ -96,7 +96,7 @@ void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
 ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
     ngx_media_redis_job_t *job, ngx_msec_t timeout);
 
-/* Whether a connection is up. */
+/* Whether a connection is up; connects again after a reload closed it. */
 ngx_uint_t ngx_media_redis_ready(ngx_media_redis_t *redis);
 
 /* Frees what a handler was given. */
