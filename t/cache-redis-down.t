@@ -242,6 +242,49 @@ for my $case (@servers) {
     $t->end_server($pid);
 }
 
+# what is up, but refuses every command: a miss each, one line in the log
+
+$t->write_file('refusal', 'LOADING Redis is loading the dataset');
+
+my $refusing = $t->serve($t->{redis_port}, sub {
+    my ($client) = @_;
+    answer_greeting($client) or return;
+    while (sysread $client, my $text, 65536) {
+        my $n = () = $text =~ /^\*\d+\r$/mg;
+        my $refusal = $t->read_file('refusal') or return;
+        print $client "-$refusal\r\n" x $n;
+    }
+});
+
+sub refusals { return scalar(() = $t->error_log =~ /\w+ failed with/g) }
+
+my $lines = refusals();
+
+for (1 .. 150) {
+    last if refusals() > $lines;
+    $t->get($uri);
+    sleep 0.05;
+}
+
+for my $refusal ('LOADING Redis is loading the dataset in memory',
+    'MOVED 3999 127.0.0.1:6381', 'READONLY You can\'t write',
+    'OOM command not allowed', 'NOPERM no permissions', 'ERR hidden words')
+{
+    $t->write_file('refusal', $refusal);
+    ($outcomes, $longest) = requests(20);
+
+    is $outcomes, '200 MISS', "$refusal";
+    cmp_ok $longest, '<', 250, "$refusal: bounded wait";
+}
+
+cmp_ok refusals() - $lines, '<=', 4, 'a line for each command';
+$t->write_file('refusal', '');
+$t->get($uri) for 1 .. 3;
+$t->end_server($refusing);
+
+like $t->error_log, qr/GET failed with "LOADING"/, 'with the code';
+unlike $t->error_log, qr/hidden words/, 'and without the text';
+
 # a reply in pieces is a reply
 
 my $pid = $t->serve($t->{redis_port}, sub {
