@@ -81,6 +81,7 @@ sub configure {
     my $user = $> == 0 ? 'user root;' : '';
 
     make_path("$dir/cache");
+    $self->authorised;                          # makes the file of keys
     $self->install($_, %o) for glob "$conf/*.conf";
 
     $self->write_file('nginx.conf', <<"END");
@@ -208,7 +209,7 @@ sub authorised {
     my $jwk = { kty => 'oct', kid => 'test', alg => 'HS256',
         k => encode_base64url($self->secrets->{jwt_key}) };
 
-    $self->secrets->{jwt_keys} = encode_json({ keys => [$jwk] });
+    $self->secrets->{jwt_keys} //= encode_json({ keys => [$jwk] });
 
     return 'media_sign_key_file test ' . $self->secret('sign_key') . ";\n"
         . 'media_jwt_key_file ' . $self->secret('jwt_keys') . ";\n";
