@@ -2,8 +2,9 @@
 
 # Copyright (C) ngx_media contributors
 #
-# Chromium plays and seeks sound and film from each tier of the shipped
-# configuration, in a page of another site.
+# Chromium with a page of crm.example.com, and media of media.example.com: plays and seeks sound and film from
+# each tier of the shipped configuration, shows images by signed URLs, reads
+# them where CORS allows it, and runs no script of what customers sent.
 
 use strict;
 use warnings;
@@ -19,7 +20,7 @@ use Test::More;
 my $root = getcwd() . '/t';
 my $t = Shipped->new;
 my $browser = Browser->new;
-my $home = Cache::free_port();
+my ($home, $stranger) = (Cache::free_port(), Cache::free_port());
 my $clip = $t->read_file("$root/data/media/clip.mp4");
 my $prefix = 'chat/acme/2026/11';
 
@@ -33,25 +34,29 @@ my %file = (
     'large.mp4' => Mp4::spread($clip, gap => 65536),
     'large-late.mp4' => Mp4::spread($clip, gap => 65536, last => 1),
 );
+my $png = $t->read_file("$root/data/whatsapp-media/image-png.plain");
 my %duration = ('voice.ogg' => 12, map { $_ => 8 } grep { /mp4/ } keys %file);
 
 note $browser->version;
 
 $t->write_file('page/player.html', $t->read_file("$root/js/player.html"));
+$t->put("$prefix/$_.png", $png, 'image/png') for qw(photo other);
+documents_put();
 $t->put("$prefix/$_", $file{$_}, /ogg/ ? 'audio/ogg; codecs=opus'
     : 'video/mp4') for keys %file;
 $t->redis_start;
-$t->configure(http => page_server($home));
+$t->configure(location => $t->authorised
+    . "media_cors_origin http://crm.example.com:$home"
+    . " http://crm.example.net:$home;\n", http => join '', map { page_server($_) } $home, $stranger);
 $t->start;
 
-is $browser->tell('open', "http://localhost:$home/player.html"), 'player',
-    'the page with the player';
+is page("crm.example.com:$home"), 'player', 'the page with the player';
 
 $t->in_tiers({ map { ("$prefix/$_" => $file{$_}) } keys %file }, sub {
     my ($tier) = @_;
     my @names = sort keys %file;
     my $results = $browser->tell('call', 'playAll', [map {
-        [/ogg/ ? 'audio' : 'video', "http://127.0.0.1:$t->{port}"
+        [/ogg/ ? 'audio' : 'video', "http://media.example.com:$t->{port}"
             . $t->signed("$prefix/$_", 600) . "&$tier"]
     } @names]);
     my %requests = map { $_ => [] } @names;
@@ -67,10 +72,17 @@ $t->in_tiers({ map { ("$prefix/$_" => $file{$_}) } keys %file }, sub {
         if $tier ne 's3';
 });
 
+images();
+cors();
+documents();
+
 is $t->alarms, '', 'no alert';
 undef $browser;
 ok $t->stop, 'nginx ends';
 done_testing();
+
+
+sub page { return $browser->tell('open', "http://$_[0]/player.html") }
 
 
 sub page_server {
@@ -84,6 +96,33 @@ sub page_server {
         access_log $dir/logs/page.log requests;
     }
 END
+}
+
+
+# documents with a script that calls home
+
+sub documents_put {
+    my $call = sub { "fetch('http://crm.example.com:$home/ran-$_[0]',"
+        . " { mode: 'no-cors' });" };
+    my $html = sub { '<html xmlns="http://www.w3.org/1999/xhtml"><body>'
+        . '<script>' . $call->($_[0]) . '</script></body></html>' };
+    my %document = (
+        svg => ['image/svg+xml', '<svg xmlns="http://www.w3.org/2000/svg">'
+            . '<script>' . $call->('svg') . '</script></svg>'],
+        html => ['text/html', $html->('html')],
+        xhtml => ['application/xhtml+xml', $html->('xhtml')],
+        xml => ['text/xml', '<?xml version="1.0"?>' . $html->('xml')],
+        bin => ['application/x-unknown', $html->('bin')],
+        txt => ['text/plain', $html->('txt')],
+        js => ['text/plain', $call->('js')],
+    );
+
+    for my $name (keys %document) {
+        my ($type, $text) = @{$document{$name}};
+
+        $t->put("$prefix/evil.$name", $text, $type);
+        $t->write_file("page/evil.$name", $text);
+    }
 }
 
 
@@ -118,4 +157,121 @@ sub played {
 
     cmp_ok scalar keys %start, '>=', $large ? 3 : 1,
         "$what: asks for other places";
+}
+
+
+sub show { return $browser->tell('call', 'show', @_) }
+
+
+sub images {
+    my $base = "http://media.example.com:$t->{port}";
+    my $url = $base . $t->signed("$prefix/photo.png", 600);
+    my $other = $t->signed("$prefix/other.png", 600);
+
+    is show($url)->{width}, 291, 'an image by a signed URL';
+
+    my %wrong = (
+        'without a signature' => $url =~ s/\?.*//r,
+        'with a signature of another' => $base . $other =~ s/other/photo/r,
+        'with a longer time' => $url =~ s/(expires=)(\d+)/$1 . ($2 + 9)/er,
+        'with an unknown key' => $url =~ s/(key_id=)/${1}x/r,
+        'with a changed signature' =>
+            $url =~ s/(signature=)(.)/$1 . ($2 eq 'A' ? 'B' : 'A')/er,
+        'with half a signature' => substr($url, 0, -20),
+        'with an expired signature' =>
+            $base . $t->signed("$prefix/photo.png", -1),
+    );
+
+    for my $name (sort keys %wrong) {
+        is show($wrong{$name})->{width}, 0, "no image $name";
+    }
+
+    is show($url . '&again')->{width}, 291, 'the right URL once more';
+}
+
+
+sub cors {
+    my $n = 0;
+    my $url = sub { "http://media.example.com:$t->{port}"
+        . $t->signed("$prefix/photo.png", 700 + $n++) };
+
+    my $image = show($url->(), 'anonymous');
+    is $image->{width}, 291, 'allowed origin: shown with CORS';
+    is scalar @{$image->{point} || []}, 4, 'allowed origin: read by a canvas';
+
+    my $range = $browser->tell('call', 'read', $url->(),
+        { headers => { Range => 'bytes=0-9' } });
+    is $range->{status}, 206, 'allowed origin: fetch of a range';
+    is $range->{length}, 10, 'allowed origin: bytes';
+    like $range->{headers}{'content-range'}, qr{^bytes 0-9/\d+$},
+        'allowed origin: reads Content-Range';
+
+    # Chromium asks first (OPTIONS) for a header that is not harmless
+
+    my $same = $browser->tell('call', 'read', $url->(),
+        { headers => { 'If-None-Match' => $range->{headers}{etag} } });
+    is $same->{status}, 304, 'allowed origin: preflight, then a condition';
+
+    page("crm.example.net:$home");
+    is show($url->(), 'anonymous')->{width}, 291,
+        'allowed origin of another site: shown with CORS';
+    is show($url->())->{width}, 0,
+        'another site: not shown without CORS, by media_resource_policy';
+
+    page("evil.example.com:$stranger");
+    is show($url->(), 'anonymous')->{width}, 0,
+        'other origin: not shown with CORS';
+    $image = show($url->());
+    is $image->{width}, 291, 'other origin of this site: shown without CORS';
+    is $image->{error}, 'SecurityError',
+        'other origin: not read by a canvas';
+    is $browser->tell('call', 'read', $url->())->{error}, 'TypeError',
+        'other origin: no fetch';
+}
+
+
+# The same documents from the page's own server run their scripts, which shows
+# that the test would see it.
+
+sub documents {
+    my @names = map { "evil.$_" } qw(svg html xhtml xml bin txt js);
+
+    page("crm.example.com:$home");
+
+    for my $from ('home', 'media') {
+        my @urls = map { $from eq 'home' ? "http://crm.example.com:$home/$_?home"
+            : "http://media.example.com:$t->{port}" . $t->signed("$prefix/$_", 600) }
+            @names;
+
+        for my $i (0 .. $#urls) {
+            my $r = $browser->tell('visit', $urls[$i]);
+
+            next if $from eq 'home';
+
+            if ($names[$i] =~ /txt|js/) {
+                is $r->{type}, 'text/plain', "$names[$i]: text";
+                is $r->{origin}, 'null', "$names[$i]: in a sandbox";
+                next;
+            }
+
+            like $r->{download} // '', qr/^evil/, "$names[$i]: a download";
+        }
+
+        $browser->tell('call', 'frames', \@urls);
+        is $browser->tell('call', 'script', $urls[-1]),
+            $from eq 'home' ? 'ran' : 'blocked', "$from: as a script";
+        ran($from);
+    }
+}
+
+
+sub ran {
+    my ($from) = @_;
+    my $log = $t->read_file('logs/page.log');
+    my $new = substr $log, $t->{page_seen} // 0;
+    my %ran = map { $_ => 1 } $new =~ m{ /ran-(\w+) }g;
+
+    $t->{page_seen} = length $log;
+    is join(' ', sort keys %ran), $from eq 'home' ? 'html js svg xhtml xml' : '',
+        "$from: scripts that ran";
 }

@@ -7,6 +7,8 @@
  *     ["open", URL]             a page, for the commands that follow
  *     ["call", NAME, ARG ...]   calls a function of that page
  *     ["visit", URL]            opens an address by itself
+ *
+ * Every host of example.com and example.net is this one.
  */
 
 'use strict';
@@ -72,6 +74,8 @@ async function main() {
         headless: true,
         args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
             '--mute-audio', '--no-first-run',
+            '--host-resolver-rules=MAP *.example.com 127.0.0.1,'
+                + 'MAP *.example.net 127.0.0.1',
             '--autoplay-policy=no-user-gesture-required'],
     });
 

@@ -28,6 +28,7 @@ use Store;
 
 use parent 'Cache';
 
+my $jwt_secret = 'a secret for tokens, as long as HS256 has it';
 my $conf = abs_path(dirname(__FILE__) . '/../../conf');
 
 
@@ -59,7 +60,8 @@ sub secrets {
         webhook_token => 'webhook-token-of-the-test',
         cloudapi_app_secret => 'app-secret-of-the-test',
         sign_key => 'a secret for signed URLs, of 32 bytes or more',
-        jwt_key => 'a secret for tokens, as long as HS256 has it',
+        jwt_keys => encode_json({ keys => [{ kty => 'oct', kid => 'test',
+            alg => 'HS256', k => encode_base64url($jwt_secret) }] }),
         cloudapi_verify_token => 'verify-token-of-the-test',
     };
 }
@@ -81,7 +83,6 @@ sub configure {
     my $user = $> == 0 ? 'user root;' : '';
 
     make_path("$dir/cache");
-    $self->authorised;                          # makes the file of keys
     $self->install($_, %o) for glob "$conf/*.conf";
 
     $self->write_file('nginx.conf', <<"END");
@@ -185,7 +186,7 @@ sub signed {
         "media-url-1\n$expires\n$key", $self->secrets->{sign_key}));
 
     return '/media/' . Store::encode($key, '/')
-        . "?expires=$expires&key_id=test&signature=$signature";
+        . "?expires=$expires&key_id=main&signature=$signature";
 }
 
 
@@ -197,23 +198,13 @@ sub token {
         { alg => 'HS256', typ => 'JWT', kid => 'test' },
         { tenant => $tenant, exp => int(time) + 60 };
 
-    return "$text." . encode_base64url(
-        hmac_sha256($text, $self->secrets->{jwt_key}));
+    return "$text." . encode_base64url(hmac_sha256($text, $jwt_secret));
 }
 
 
-# directives for "location" that ask for one or the other
+# what "location" takes so that it asks for one or the other
 
-sub authorised {
-    my ($self) = @_;
-    my $jwk = { kty => 'oct', kid => 'test', alg => 'HS256',
-        k => encode_base64url($self->secrets->{jwt_key}) };
-
-    $self->secrets->{jwt_keys} //= encode_json({ keys => [$jwk] });
-
-    return 'media_sign_key_file test ' . $self->secret('sign_key') . ";\n"
-        . 'media_jwt_key_file ' . $self->secret('jwt_keys') . ";\n";
-}
+sub authorised { return 'include media_auth.conf;' }
 
 
 # the URL of an object, for clients
