@@ -271,6 +271,12 @@ $t->redis('APPEND', $log, 'x' x 200_000 . "\n");
 purge('chat/1/a.jpg');
 is(becomes($t, 'chat/1/a.jpg', $id), $id, 'after an endless line');
 
+new_log(7, "10100 chat/11/a\n");
+is(becomes($t, 'chat/11/a', 10100), 10100, 'another log once more');
+new_log(8, "10100 chat/11/b\n");
+is(becomes($t, 'chat/11/b', 10100), 10100, 'and one of the same length');
+$id = 10100;
+
 # Redis is away for a while
 
 $t->redis_signal('STOP');
@@ -301,9 +307,9 @@ is(generation($t, 'chat/3/x/y'), 5, 'also without redis');
 # a restart: what is on disk may have been purged
 
 $t->redis_start;
-new_log(6, "20001 chat/9/p\n");
+new_log(9, "20001 chat/9/z\n");
 $id = 20001;
-becomes($t, 'chat/9/p', 20001, 8);
+becomes($t, 'chat/9/z', 20001, 8);
 origin("chat/9/$_", 'x' x 97 . 'old') for qw(p q);
 disk($t, "chat/9/$_") for qw(p q);
 is(disk($t, 'chat/9/p'), '200 HIT old', 'on disk before the restart');
