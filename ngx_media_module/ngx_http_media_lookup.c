@@ -39,10 +39,8 @@ static ngx_int_t ngx_http_media_lookup_take(ngx_http_media_cache_ctx_t *cctx,
     ngx_media_redis_reply_t *reply);
 static ngx_int_t ngx_http_media_lookup_body(ngx_http_media_cache_ctx_t *cctx,
     ngx_media_redis_reply_t *reply);
-static ngx_int_t ngx_http_media_lookup_unmodified(ngx_http_request_t *r,
+static ngx_int_t ngx_http_media_lookup_bodiless(ngx_http_request_t *r,
     media_entry_t *entry);
-static ngx_int_t ngx_http_media_lookup_matches(ngx_str_t *list,
-    media_str_t etag);
 static void ngx_http_media_lookup_detach(void *data);
 static void ngx_http_media_lookup_cleanup(void *data);
 
@@ -437,7 +435,7 @@ ngx_http_media_lookup_take(ngx_http_media_cache_ctx_t *cctx,
     }
 
     if (r->method == NGX_HTTP_GET
-        && ngx_http_media_lookup_unmodified(r, entry) != NGX_OK)
+        && ngx_http_media_lookup_bodiless(r, entry) != NGX_OK)
     {
         return ngx_http_media_lookup_body(cctx, reply);
     }
@@ -489,112 +487,25 @@ ngx_http_media_lookup_body(ngx_http_media_cache_ctx_t *cctx,
 }
 
 
-/* NGX_OK only if the not modified filter is certain to answer 304 */
+/* NGX_OK only if the header filter is certain to answer 304 or 412 */
 
 static ngx_int_t
-ngx_http_media_lookup_unmodified(ngx_http_request_t *r, media_entry_t *entry)
+ngx_http_media_lookup_bodiless(ngx_http_request_t *r, media_entry_t *entry)
 {
-    time_t                     since;
-    ngx_table_elt_t           *h;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_str_t                   etag;
+    ngx_http_media_loc_conf_t  *lcf;
 
-    if (r->headers_in.if_match
-        || r->headers_in.if_unmodified_since
-        || r->disable_not_modified)
-    {
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (!lcf->serve.enable) {
         return NGX_DECLINED;
     }
 
-    if (r->headers_in.if_none_match
-        && ngx_http_media_lookup_matches(
-               &r->headers_in.if_none_match->value, entry->etag) != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
+    etag.data = (u_char *) entry->etag.data;
+    etag.len = entry->etag.len;
 
-    h = r->headers_in.if_modified_since;
-
-    if (h == NULL) {
-        return r->headers_in.if_none_match ? NGX_OK : NGX_DECLINED;
-    }
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (clcf->if_modified_since == NGX_HTTP_IMS_OFF
-        || entry->last_modified == -1)
-    {
-        return NGX_DECLINED;
-    }
-
-    since = ngx_parse_http_time(h->value.data, h->value.len);
-
-    if (since == entry->last_modified
-        || (clcf->if_modified_since == NGX_HTTP_IMS_BEFORE
-            && since > entry->last_modified))
-    {
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-/* a list of tags, or "*"; as the not modified filter reads it */
-
-static ngx_int_t
-ngx_http_media_lookup_matches(ngx_str_t *list, media_str_t etag)
-{
-    u_char  *p, *last;
-    size_t   weak;
-
-    if (list->len == 1 && list->data[0] == '*') {
-        return NGX_OK;
-    }
-
-    weak = (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') ? 2
-                                                                        : 0;
-    etag.data += weak;
-    etag.len -= weak;
-
-    if (etag.len == 0) {
-        return NGX_DECLINED;
-    }
-
-    p = list->data;
-    last = p + list->len;
-
-    while (p < last) {
-
-        if (last - p > 2 && p[0] == 'W' && p[1] == '/') {
-            p += 2;
-        }
-
-        if (etag.len > (size_t) (last - p)) {
-            return NGX_DECLINED;
-        }
-
-        if (ngx_memcmp(p, etag.data, etag.len) == 0) {
-            p += etag.len;
-
-            while (p < last && (*p == ' ' || *p == '\t')) {
-                p++;
-            }
-
-            if (p == last || *p == ',') {
-                return NGX_OK;
-            }
-        }
-
-        while (p < last && *p != ',') {
-            p++;
-        }
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-    }
-
-    return NGX_DECLINED;
+    return (ngx_http_media_condition_test(r, &etag, entry->last_modified)
+            == NGX_OK) ? NGX_DECLINED : NGX_OK;
 }
 
 

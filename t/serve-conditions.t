@@ -42,6 +42,7 @@ my @cases = (
     [ 'tagged', "If-None-Match: \"x\", $etag", 304 ],
     [ 'tagged', "If-None-Match: \"x\",,W/$etag ,\"y\"", 304 ],
     [ 'tagged', 'If-None-Match: "x, \"abc\""', 200 ],
+    [ 'tagged', 'If-None-Match: "x, "abc"', 200 ],
     [ 'tagged', 'If-None-Match: "a", "abcd", "ab"', 200 ],
     [ 'tagged', 'If-None-Match: abc', 200 ],
     [ 'tagged', 'If-None-Match: "abc', 200 ],
@@ -193,6 +194,17 @@ for my $location (qw(media)) {
         is $r->{headers}{'etag'}, undef, 'of no object';
     }
 }
+
+# not even a condition that fails reads more than the head of an entry
+
+$t->redis('CONFIG', 'RESETSTAT');
+$t->ask('GET', '/media/tagged', $_)
+    for "If-None-Match: W/$etag", 'If-None-Match: *',
+    "If-Modified-Since: $after";
+$t->ask('HEAD', '/media/tagged');
+my $commands = $t->redis('INFO', 'commandstats');
+like $commands, qr/cmdstat_getrange:calls=4,/, 'heads of the entry';
+unlike $commands, qr/cmdstat_get:/, 'and nothing else';
 
 is $t->alarms, '', 'nothing alarming was logged';
 

@@ -98,11 +98,11 @@ for my $location (qw(plain media disk)) {
 }
 
 is_deeply cors($t->ask('GET', '/media/here', 'Range: bytes=9-',
-    "Origin: $crm")), allowed($crm), '416';
+    "Origin: $crm")), allowed($crm), 'allowed, 416';
 is_deeply cors($t->ask('POST', '/plain/here', 'Content-Length: 0',
-    "Origin: $crm")), allowed($crm), '405';
+    "Origin: $crm")), allowed($crm), 'allowed, 405';
 is_deeply cors($t->ask('GET', '/locked/here', "Origin: $crm")),
-    allowed($crm), '401';
+    allowed($crm), 'allowed, 401';
 
 # what is no origin of ours
 
