@@ -84,6 +84,7 @@ for my $key (sort keys %bytes) {
     }
 
     is $t->get("/media/$key")->{status}, 401, "$key by nobody";
+    is $t->get($t->signed($key, -1))->{status}, 403, "$key, expired";
 }
 
 ok $t->stop, 'worker processes ended';
