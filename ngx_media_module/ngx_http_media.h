@@ -82,7 +82,7 @@ typedef struct {
 } ngx_http_media_s3_loc_conf_t;
 
 
-typedef struct {
+typedef struct ngx_http_media_loc_conf_s {
     ngx_http_media_cache_loc_conf_t     cache;
     ngx_http_media_s3_loc_conf_t        s3;
     ngx_http_media_auth_loc_conf_t      auth;

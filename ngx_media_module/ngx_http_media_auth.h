@@ -16,6 +16,9 @@
 #include "media_sign.h"
 
 
+struct ngx_http_media_loc_conf_s;
+
+
 #define NGX_HTTP_MEDIA_SIGN_KEYS_MAX  2     /* the old and the new one */
 
 
@@ -161,6 +164,10 @@ void ngx_http_media_auth_create_loc(ngx_http_media_auth_loc_conf_t *lcf);
 char *ngx_http_media_auth_merge_loc(ngx_conf_t *cf,
     ngx_http_media_auth_loc_conf_t *prev,
     ngx_http_media_auth_loc_conf_t *conf);
+
+/* the location as a whole, merged but for its webhook and its store */
+char *ngx_http_media_auth_check_location(
+    struct ngx_http_media_loc_conf_s *lcf);
 
 /* postconfiguration: tokens and signatures are kept out of the error log */
 ngx_int_t ngx_http_media_auth_init(ngx_conf_t *cf);

@@ -653,3 +653,27 @@ ngx_http_media_auth_check_conf(ngx_http_media_auth_loc_conf_t *conf)
 
     return NGX_CONF_OK;
 }
+
+
+char *
+ngx_http_media_auth_check_location(ngx_http_media_loc_conf_t *lcf)
+{
+    if (lcf->auth.enable
+        && (lcf->webhook.provider || lcf->store.path.len))
+    {
+        return "\"media_webhook\" and \"media_store\" know their callers "
+               "themselves, write \"media_jwt_key_file off\", "
+               "\"media_tenant off\" and \"media_sign_key off\" in their "
+               "locations";
+    }
+
+    /* the URI of media_url is no key, whatever the server says of caching */
+
+    if (lcf->auth.url) {
+        lcf->serve.enable = 0;
+        lcf->cache.enable = 0;
+        lcf->s3.key = NULL;
+    }
+
+    return NGX_CONF_OK;
+}

@@ -67,7 +67,7 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (!lcf->serve.enable) {
+    if (!lcf->serve.enable && !lcf->auth.url) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -75,6 +75,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
 
     if (rc == NGX_OK) {
         return ngx_http_next_header_filter(r);
+    }
+
+    if (rc == NGX_DECLINED && lcf->auth.url) {
+        rc = ngx_http_media_cors_headers(r);
+
+        return (rc == NGX_OK) ? ngx_http_next_header_filter(r) : rc;
     }
 
     if (rc == NGX_DECLINED) {

@@ -525,12 +525,9 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return rv;
     }
 
-    /* the URI of media_url is no key, whatever the server says of caching */
-
-    if (conf->auth.url) {
-        conf->serve.enable = 0;
-        conf->cache.enable = 0;
-        conf->s3.key = NULL;
+    rv = ngx_http_media_auth_check_location(conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     rv = ngx_http_media_webhook_merge_loc(cf, &prev->webhook, &conf->webhook);

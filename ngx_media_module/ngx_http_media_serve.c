@@ -88,7 +88,9 @@ ngx_http_media_serve_access(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (!lcf->serve.enable || r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+    if ((!lcf->serve.enable && !lcf->auth.url)
+        || r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+    {
         return NGX_DECLINED;
     }
 

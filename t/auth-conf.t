@@ -117,7 +117,11 @@ for my $case (
     [ "media_tenant \$arg_a; $sign media_url;" ],
     [ "$keys media_url;", qr/"media_url" needs "media_sign_key"/ ],
     [ "$sign media_url;", qr/"media_url" needs "media_jwt_key_file"/ ],
-    [ "$keys $sign media_url; media_url;", qr/duplicate/ ])
+    [ "$keys $sign media_url; media_url;", qr/duplicate/ ],
+    [ "media_webhook wapi; media_webhook_token x; $keys",
+        qr/themselves, write "media_jwt_key_file off"/ ],
+    [ 'media_store origin; media_store_access_key a; media_tenant acme;'
+        . 'media_store_secret_key b;', qr/themselves, write/ ])
 {
     my ($directives, $error) = @$case;
 

@@ -41,6 +41,7 @@ $t->configure(http => $t->http(
             media_jwt_key_file @DIR@/keys.json;
             media_public_url https://m.example/media/;
             media_sign_ttl 5m;
+            media_cors_origin https://app.example;
             media_url;
         }
         location /prefix/ {
@@ -212,6 +213,27 @@ status('media_url with a signed URL of its path', 401,
     "/prefix/$own$valid&key=$own");
 is $t->request('POST', "/media-url?key=$own", @token)->{status}, 405,
     'POST to media_url';
+
+my $media = $t->get("/both/chat/acme/absent", @token);
+
+$r = $t->get("/media-url?key=$foreign", @token);
+is $r->{body}, $media->{body}, 'not found as any object';
+is $r->{headers}{'content-type'}, 'application/json', 'an error is JSON';
+$r = $t->get("/media-url?key=$own");
+is "$r->{headers}{'content-type'} $r->{headers}{'www-authenticate'}",
+    'application/json Bearer', 'without credentials as well';
+
+# a page of another origin asks first
+
+$r = $t->request('OPTIONS', "/media-url?key=$own",
+    Origin => 'https://app.example',
+    'Access-Control-Request-Headers' => 'authorization');
+is $r->{status}, 204, 'preflight of media_url';
+like $r->{headers}{'access-control-allow-headers'}, qr/Authorization/,
+    'which allows a token';
+$r = $t->get("/media-url?key=$own", @token, Origin => 'https://app.example');
+is $r->{headers}{'access-control-allow-origin'}, 'https://app.example',
+    'the answer is for that origin';
 
 ok $t->stop, 'worker processes ended';
 is $t->alarms, '', 'nothing alarming was logged';
