@@ -39,6 +39,8 @@ typedef struct {
 
     /* of a process */
     size_t                              used;       /* of buffers */
+    ngx_msec_t                          refused;    /* until then no copies
+                                                       are made for Redis */
     ngx_rbtree_t                        entries;    /* found by others */
     ngx_rbtree_node_t                   entries_sentinel;
     ngx_rbtree_t                        flights;

@@ -13,6 +13,9 @@
 #include "ngx_http_media.h"
 
 
+#define NGX_HTTP_MEDIA_TEE_REFUSED  1000    /* ms */
+
+
 /* what goes on when the request may be gone: the object on its way to Redis */
 typedef struct {
     ngx_http_media_entry_t     *entry;
@@ -301,7 +304,10 @@ ngx_http_media_tee_wanted(ngx_http_request_t *r,
     mcf = ngx_http_get_module_main_conf(r, ngx_http_media_module);
     redis = ngx_http_media_cache_redis(&mcf->cache);
 
-    if (redis && ngx_media_redis_ready(redis)) {
+    if (redis
+        && ngx_media_redis_ready(redis)
+        && (ngx_msec_int_t) (ngx_current_msec - mcf->cache.refused) >= 0)
+    {
         return 1;
     }
 
@@ -536,6 +542,14 @@ ngx_http_media_tee_stored(ngx_media_redis_job_t *job,
 
     if (reply) {
         ngx_media_redis_free(reply->object);
+    }
+
+    if (reply && !stored) {
+
+        /* a Redis that is full, or a replica, is not sent all of them */
+
+        store->entry->mcf->cache.refused = ngx_current_msec
+                                           + NGX_HTTP_MEDIA_TEE_REFUSED;
     }
 
     if (stored) {
