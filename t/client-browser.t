@@ -2,9 +2,10 @@
 
 # Copyright (C) ngx_media contributors
 #
-# Chromium with a page of crm.example.com, and media of media.example.com: plays and seeks sound and film from
-# each tier of the shipped configuration, shows images by signed URLs, reads
-# them where CORS allows it, and runs no script of what customers sent.
+# Chromium with a page of crm.example.com and media of media.example.com: plays
+# and seeks sound and film from each tier of the shipped configuration, shows
+# images by signed URLs, reads them where CORS allows it, and runs no script of
+# what customers sent.
 
 use strict;
 use warnings;
@@ -47,7 +48,8 @@ $t->put("$prefix/$_", $file{$_}, /ogg/ ? 'audio/ogg; codecs=opus'
 $t->redis_start;
 $t->configure(location => $t->authorised
     . "media_cors_origin http://crm.example.com:$home"
-    . " http://crm.example.net:$home;\n", http => join '', map { page_server($_) } $home, $stranger);
+    . " http://crm.example.net:$home;\n",
+    http => page_server($home) . page_server($stranger));
 $t->start;
 
 is page("crm.example.com:$home"), 'player', 'the page with the player';
@@ -56,8 +58,7 @@ $t->in_tiers({ map { ("$prefix/$_" => $file{$_}) } keys %file }, sub {
     my ($tier) = @_;
     my @names = sort keys %file;
     my $results = $browser->tell('call', 'playAll', [map {
-        [/ogg/ ? 'audio' : 'video', "http://media.example.com:$t->{port}"
-            . $t->signed("$prefix/$_", 600) . "&$tier"]
+        [/ogg/ ? 'audio' : 'video', media("$prefix/$_", 600) . "&$tier"]
     } @names]);
     my %requests = map { $_ => [] } @names;
 
@@ -83,6 +84,9 @@ done_testing();
 
 
 sub page { return $browser->tell('open', "http://$_[0]/player.html") }
+
+
+sub media { return "http://media.example.com:$t->{port}" . $t->signed(@_) }
 
 
 sub page_server {
@@ -164,22 +168,21 @@ sub show { return $browser->tell('call', 'show', @_) }
 
 
 sub images {
-    my $base = "http://media.example.com:$t->{port}";
-    my $url = $base . $t->signed("$prefix/photo.png", 600);
-    my $other = $t->signed("$prefix/other.png", 600);
+    my $url = media("$prefix/photo.png", 600);
+    my $other = media("$prefix/other.png", 600);
 
     is show($url)->{width}, 291, 'an image by a signed URL';
 
     my %wrong = (
         'without a signature' => $url =~ s/\?.*//r,
-        'with a signature of another' => $base . $other =~ s/other/photo/r,
+        'with a signature of another' => $other =~ s/other/photo/r,
         'with a longer time' => $url =~ s/(expires=)(\d+)/$1 . ($2 + 9)/er,
         'with an unknown key' => $url =~ s/(key_id=)/${1}x/r,
         'with a changed signature' =>
             $url =~ s/(signature=)(.)/$1 . ($2 eq 'A' ? 'B' : 'A')/er,
         'with half a signature' => substr($url, 0, -20),
         'with an expired signature' =>
-            $base . $t->signed("$prefix/photo.png", -1),
+            media("$prefix/photo.png", -1),
     );
 
     for my $name (sort keys %wrong) {
@@ -192,8 +195,7 @@ sub images {
 
 sub cors {
     my $n = 0;
-    my $url = sub { "http://media.example.com:$t->{port}"
-        . $t->signed("$prefix/photo.png", 700 + $n++) };
+    my $url = sub { media("$prefix/photo.png", 700 + $n++) };
 
     my $image = show($url->(), 'anonymous');
     is $image->{width}, 291, 'allowed origin: shown with CORS';
@@ -239,9 +241,9 @@ sub documents {
     page("crm.example.com:$home");
 
     for my $from ('home', 'media') {
-        my @urls = map { $from eq 'home' ? "http://crm.example.com:$home/$_?home"
-            : "http://media.example.com:$t->{port}" . $t->signed("$prefix/$_", 600) }
-            @names;
+        my @urls = map { $from eq 'home'
+            ? "http://crm.example.com:$home/$_?home"
+            : media("$prefix/$_", 600) } @names;
 
         for my $i (0 .. $#urls) {
             my $r = $browser->tell('visit', $urls[$i]);
@@ -270,8 +272,8 @@ sub ran {
     my $log = $t->read_file('logs/page.log');
     my $new = substr $log, $t->{page_seen} // 0;
     my %ran = map { $_ => 1 } $new =~ m{ /ran-(\w+) }g;
+    my $wanted = $from eq 'home' ? 'html js svg xhtml xml' : '';
 
     $t->{page_seen} = length $log;
-    is join(' ', sort keys %ran), $from eq 'home' ? 'html js svg xhtml xml' : '',
-        "$from: scripts that ran";
+    is join(' ', sort keys %ran), $wanted, "$from: scripts that ran";
 }

@@ -39,6 +39,7 @@ revalidation();
 origins();
 expiry();
 private();
+absent();
 
 kill 'QUIT', $pid;
 waitpid $pid, 0;
@@ -275,4 +276,17 @@ sub private {
 
     isnt $r->{status}, 200, 'nothing without a token';
     is $cache, 'MISS', 'without a token: from us';
+}
+
+
+# what is not there yet is not kept, or a new file would stay away
+
+sub absent {
+    my $uri = $t->signed('chat/acme/2026/11/later.jpg', 600);
+
+    for my $n (1 .. 2) {
+        my ($r, $cache) = ask($uri);
+
+        is "$r->{status} $cache", '404 MISS', "absent, $n";
+    }
 }

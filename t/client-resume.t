@@ -20,7 +20,7 @@ use Time::HiRes qw(time);
 
 for my $program (qw(curl wget)) {
     grep { -x "$_/$program" } split /:/, $ENV{PATH}
-        or BAIL_OUT("no $program: apt-get install $program");
+        or die "no $program: apt-get install $program\n";
 }
 
 my $t = Shipped->new;
