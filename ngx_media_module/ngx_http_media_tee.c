@@ -349,22 +349,15 @@ static time_t
 ngx_http_media_tee_ttl(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, media_entry_t *entry)
 {
-    media_str_t                 key;
-    media_category_t            category;
+    ngx_str_t                   type;
     ngx_http_media_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    media_str_set(&key, (char *) cctx->object_key.data,
-                  cctx->object_key.len);
+    type.data = (u_char *) entry->content_type.data;
+    type.len = entry->content_type.len;
 
-    category = media_category_by_key(key);
-
-    if (category == MEDIA_CATEGORY_OTHER) {
-        category = media_category_by_mime(entry->content_type);
-    }
-
-    return lcf->cache.ttl[category];
+    return lcf->cache.ttl[ngx_http_media_category(&cctx->object_key, &type)];
 }
 
 

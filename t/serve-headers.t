@@ -12,6 +12,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use Digest::SHA qw(hmac_sha256);
+use MIME::Base64 qw(encode_base64url);
 use Serve;
 use Test::More;
 
@@ -89,6 +91,20 @@ $t->run(server => <<'EOT');
             media_resource_policy same-origin;
             media_cache_ttl image 0;
             media_cache_ttl other 77s;
+            proxy_pass http://s3/;
+        }
+
+        location /signed/ {
+            media_proxy on;
+            media_cache_control public;
+            media_sign_key k 0123456789abcdef0123456789abcdef;
+            proxy_pass http://s3/;
+        }
+
+        location /tenant/ {
+            media_proxy on;
+            media_cache_control public;
+            media_tenant $http_x_tenant;
             proxy_pass http://s3/;
         }
 EOT
@@ -217,6 +233,26 @@ for my $case (
     is $r->{headers}{'cross-origin-resource-policy'}, $resource,
         "Cross-Origin-Resource-Policy of $uri";
 }
+
+# who may keep what not everybody may read, and for how long
+
+for my $case ([ 9_000_000, 604_800 ], [ 3600, 3600 ], [ 60, 60 ]) {
+    my ($left, $max) = @$case;
+    my $expires = time + $left;
+    my $signature = encode_base64url(hmac_sha256(
+        "media-url-1\n$expires\n$name", '0123456789abcdef' x 2));
+    my $control = $t->ask('GET', "/signed/$name?expires=$expires&key_id=k"
+        . "&signature=$signature")->{headers}{'cache-control'};
+
+    like $control, qr/^public, max-age=\d+, immutable$/,
+        "signed for $left seconds";
+    my ($age) = $control =~ /(\d+)/;
+    ok $age <= $max && $age > $max - 30, "kept for $age";
+}
+
+is $t->ask('GET', "/tenant/$name", 'X-Tenant: 1')
+    ->{headers}{'cache-control'}, 'private, max-age=604800, immutable',
+    'a caller with credentials';
 
 # an empty object, one that S3 has encoded
 

@@ -97,7 +97,7 @@ sub origin {
         }
 
         $text =~ s/^(.*?)\r\n\r\n//s;
-        my ($method, $name) = (my $head = $1) =~ m{^(\S+) /(\S*)};
+        my ($method, $name) = (my $head = $1) =~ m{^(\S+) /([^\s?]*)};
         my ($range) = $head =~ /^Range: bytes=([\d-]+)\r?$/mi;
 
         $self->note("$method $name " . ($range // '-'));
