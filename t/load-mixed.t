@@ -219,10 +219,13 @@ sub memory {
     return $sum;
 }
 
-# sockets of each worker process, but for its listening ones and epoll's
+# sockets of each worker process, without the idle ones to S3
 
 sub sockets {
-    return map { my $pid = $_;
+    $t->s3_stop;
+    $t->s3_start;
+
+    return join ' ', sort { $a <=> $b } map { my $pid = $_;
         scalar grep { (readlink($_) // '') =~ /^socket:/ }
             glob "/proc/$pid/fd/*" } $t->worker_pids;
 }
@@ -234,7 +237,7 @@ sub settled {
     my $n;
 
     for (1 .. 100) {
-        $n = join ' ', sort { $a <=> $b } sockets();
+        $n = sockets();
         return $n if $n eq $wanted;
         sleep 0.1;
     }
@@ -271,7 +274,11 @@ ok quiet(), 'old worker processes end';
 $t->wait_redis;
 sleep 1;
 
-my $idle = join ' ', sort { $a <=> $b } sockets();
+sockets();
+sleep 0.3;
+
+my $idle = sockets();
+my $free = $t->metric(qr/^media_zone_free_bytes/);
 
 # one part to fill the pools of the allocator, then those that may not grow
 
@@ -319,6 +326,11 @@ ok $t->wait_redis, 'Redis is there';
 is $t->wait_outcome($small[5], qr/redis/), '200 HIT redis',
     'hits, in the end';
 is settled($idle), $idle, 'no connection is left';
+
+is $t->metric(qr/^media_redis_connections/), 4,
+    'those to Redis are counted right';
+cmp_ok $t->metric(qr/^media_zone_free_bytes/), '>=', $free - 65536,
+    'no shared memory is left in use';
 
 my @shared = grep { /\(deleted\)/ && !m{/dev/zero|anon|/\[} }
     map { split /\n/, $t->read_file("/proc/$_/maps") } $t->worker_pids;

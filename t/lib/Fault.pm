@@ -76,6 +76,7 @@ sub serve_group {
 
             next if fork;
             close $listen;
+            srand $$;           # children share the parent's otherwise
             setsockopt $client, Socket::IPPROTO_TCP(),
                 Socket::TCP_NODELAY(), 1;
             $client->autoflush(1);
