@@ -173,7 +173,7 @@ sub request {
     my ($wanted) = @_;
     my $socket = $t->connect() or die "connect\n";
 
-    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 8192;
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 131072;
     print $socket "GET $uri HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         . "Range: $wanted\r\n\r\n";
 
