@@ -23,6 +23,10 @@
 /* of an Authorization value, beside the access key and the region */
 #define NGX_HTTP_MEDIA_S3_AUTHORIZATION   512
 
+/* what is shorter is no signature, and its stars would garble the line */
+#define NGX_HTTP_MEDIA_S3_SIGNATURE_MIN   16
+#define NGX_HTTP_MEDIA_S3_SIGNATURES      4     /* of one request */
+
 /* bytes of the argument "url": a key encoded twice, and a query */
 #define NGX_HTTP_MEDIA_S3_URL_MAX         8192
 
@@ -35,6 +39,7 @@ static ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *conf);
 static ngx_int_t ngx_http_media_s3_cred(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *conf);
+static ngx_int_t ngx_http_media_s3_hide(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_s3_url(ngx_http_request_t *r, ngx_str_t *url);
 static ngx_int_t ngx_http_media_s3_decode(ngx_http_request_t *r,
     ngx_str_t *url);
@@ -297,6 +302,10 @@ ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key)
     media_str_t                 name, endpoint, bucket;
     ngx_http_media_loc_conf_t  *lcf;
 
+    if (ngx_http_media_s3_hide(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     rc = ngx_http_media_s3_url(r, &url);
 
     if (rc != NGX_OK) {
@@ -336,6 +345,57 @@ ngx_http_media_s3_url_key(ngx_http_request_t *r, ngx_str_t *key)
     }
 
     key->len = n;
+
+    return NGX_OK;
+}
+
+
+/* a presigned URL is a way into the bucket until it expires: not for logs */
+
+static ngx_int_t
+ngx_http_media_s3_hide(ngx_http_request_t *r)
+{
+    u_char      *p, *last;
+    ngx_str_t    value;
+    ngx_uint_t   n;
+
+    p = r->args.data;
+    last = p + r->args.len;
+
+    /* the lines are copied each time */
+
+    for (n = 0; n < NGX_HTTP_MEDIA_S3_SIGNATURES; n++) {
+
+        if (last - p < NGX_HTTP_MEDIA_S3_SIGNATURE_MIN) {
+            break;
+        }
+
+        p = ngx_strlcasestrn(p, last, (u_char *) "X-Amz-Signature", 15 - 1);
+
+        if (p == NULL) {
+            break;
+        }
+
+        p += 15;
+
+        /* "=", which may be encoded, once or more often */
+
+        while (p < last && (*p == '%' || *p == '2' || *p == '5')) {
+            p++;
+        }
+
+        p += (last - p > 2 && *p == '3') ? 2 : (p < last);
+
+        for (value.data = p; p < last && isalnum(*p); p++) { /* void */ }
+
+        value.len = p - value.data;
+
+        if (value.len >= NGX_HTTP_MEDIA_S3_SIGNATURE_MIN
+            && ngx_http_media_hide(r, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
 
     return NGX_OK;
 }

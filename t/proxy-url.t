@@ -334,8 +334,23 @@ like $answer, qr{^HTTP/1\.1 40[05] }, 'a URL in the body of a POST';
 is join("\n", $t->s3_log(qr/./)), '', 'still nothing was connected to';
 like $t->read_file('logs/access.log'),
     qr{/api/media/proxy/" 400}, 'the requests are in the access log';
-unlike $t->error_log . $t->read_file('logs/access.log'),
-    qr/X-Amz-Signature=ab/, 'signatures are not logged';
+
+# a request that fails puts its line into the log
+
+$t->s3_fault('close');
+
+for my $url ("$s3/media/fails.jpg?$signed",
+    "http://127.0.0.1:$trap/media/a.jpg?$signed")
+{
+    ask('?url=' . enc($url));
+    ask("?url=$url");
+    ask('?url=' . enc_twice($url));
+}
+
+my $logs = $t->error_log . $t->read_file('logs/access.log');
+
+like $logs, qr/X-Amz-Signature%3D\*{64}/, 'failures are logged';
+unlike $logs, qr/(?:ab){16}/, 'without signatures';
 
 ok $t->stop, 'worker processes ended';
 is $t->alarms, '', 'nothing alarming was logged';
