@@ -8,9 +8,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include <openssl/sha.h>
-
-#include "media_codec.h"
 #include "ngx_http_media.h"
 
 
@@ -23,8 +20,6 @@
 static ngx_int_t ngx_http_media_auth_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_auth_hide(ngx_http_request_t *r,
     ngx_str_t *name);
-static ngx_http_media_auth_ctx_t *ngx_http_media_auth_get_ctx(
-    ngx_http_request_t *r);
 static void ngx_http_media_auth_cleanup(void *data);
 static ngx_http_media_auth_ctx_t *ngx_http_media_auth_caller(
     ngx_http_request_t *r, ngx_http_media_loc_conf_t *lcf);
@@ -47,18 +42,6 @@ static ngx_int_t ngx_http_media_auth_value(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv, ngx_http_media_auth_ctx_t *actx);
 static ngx_int_t ngx_http_media_auth_challenge(ngx_http_request_t *r,
     ngx_uint_t invalid);
-static ngx_int_t ngx_http_media_auth_key(ngx_http_request_t *r,
-    ngx_http_media_loc_conf_t *lcf, ngx_http_media_auth_ctx_t *actx);
-static ngx_int_t ngx_http_media_auth_absent(ngx_http_request_t *r,
-    ngx_http_media_auth_ctx_t *actx, ngx_str_t *key);
-
-
-#define ngx_http_media_auth_keyed(lcf)                                        \
-    ((lcf)->serve.enable || (lcf)->s3.key)
-
-#define ngx_http_media_auth_equal(a, b)                                       \
-    ((a)->len == (b)->len                                                     \
-     && ngx_memcmp((a)->data, (b)->data, (a)->len) == 0)
 
 
 /* before the phases whose refusals put the request line into the log */
@@ -179,22 +162,7 @@ ngx_http_media_auth_check(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    return ngx_http_media_auth_key(r, lcf, actx);
-}
-
-
-void
-ngx_http_media_auth_replace(ngx_http_request_t *r, ngx_str_t *key)
-{
-    ngx_http_media_auth_ctx_t  *actx;
-
-    actx = ngx_http_media_auth_get_ctx(r);
-
-    if (actx && actx->key.len
-        && ngx_http_media_auth_equal(key, &actx->requested))
-    {
-        *key = actx->key;
-    }
+    return ngx_http_media_auth_key(r, actx);
 }
 
 
@@ -230,7 +198,7 @@ ngx_http_media_auth_tenant(ngx_http_request_t *r, ngx_str_t *value)
 
 /* internal redirects take the contexts, not the pool's cleanups */
 
-static ngx_http_media_auth_ctx_t *
+ngx_http_media_auth_ctx_t *
 ngx_http_media_auth_get_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t    *cln;
@@ -697,80 +665,6 @@ ngx_http_media_auth_challenge(ngx_http_request_t *r, ngx_uint_t invalid)
     r->headers_out.www_authenticate = h;
 
     return NGX_HTTP_UNAUTHORIZED;
-}
-
-
-static ngx_int_t
-ngx_http_media_auth_key(ngx_http_request_t *r,
-    ngx_http_media_loc_conf_t *lcf, ngx_http_media_auth_ctx_t *actx)
-{
-    ngx_str_t    key;
-    media_str_t  name, tenant;
-
-    if (ngx_http_media_s3_key(r, &key) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (actx->signed_key.len) {
-        return ngx_http_media_auth_equal(&key, &actx->signed_key)
-               ? NGX_OK : NGX_HTTP_FORBIDDEN;
-    }
-
-    media_str_set(&name, (char *) key.data, key.len);
-    tenant = media_key_tenant(name);
-
-    if (tenant.len == actx->tenant.len
-        && ngx_memcmp(tenant.data, actx->tenant.data, tenant.len) == 0)
-    {
-        return NGX_OK;
-    }
-
-    /* the lookup says of malformed keys what is wrong */
-
-    if (lcf->s3.endpoint.len && media_key_check(name) != MEDIA_OK) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "client asked for a key that is not of tenant \"%V\"",
-                  &actx->tenant);
-    ngx_http_media_count(NGX_HTTP_MEDIA_COUNT_AUTH_FOREIGN);
-
-    /* without S3 the backend is asked for the URI, not for the key */
-
-    if (lcf->s3.endpoint.len == 0) {
-        return NGX_HTTP_NOT_FOUND;
-    }
-
-    return ngx_http_media_auth_absent(r, actx, &key);
-}
-
-
-/* no object has such a key: conversations' files begin with 8 digits and _ */
-
-static ngx_int_t
-ngx_http_media_auth_absent(ngx_http_request_t *r,
-    ngx_http_media_auth_ctx_t *actx, ngx_str_t *key)
-{
-    u_char  *p, digest[SHA256_DIGEST_LENGTH];
-
-    actx->requested = *key;
-
-    actx->key.len = sizeof("chat//absent/") - 1 + actx->tenant.len
-                    + 2 * SHA256_DIGEST_LENGTH;
-
-    actx->key.data = ngx_pnalloc(r->pool, actx->key.len);
-    if (actx->key.data == NULL) {
-        actx->key.len = 0;
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    (void) SHA256(key->data, key->len, digest);
-
-    p = ngx_sprintf(actx->key.data, "chat/%V/absent/", &actx->tenant);
-    media_hex_encode((char *) p, digest, SHA256_DIGEST_LENGTH);
-
-    return NGX_OK;
 }
 
 

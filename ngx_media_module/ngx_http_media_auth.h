@@ -62,6 +62,14 @@ typedef struct {
 } ngx_http_media_auth_ctx_t;
 
 
+#define ngx_http_media_auth_keyed(lcf)                                        \
+    ((lcf)->serve.enable || (lcf)->s3.key)
+
+#define ngx_http_media_auth_equal(a, b)                                       \
+    ((a)->len == (b)->len                                                     \
+     && ngx_memcmp((a)->data, (b)->data, (a)->len) == 0)
+
+
 #define NGX_HTTP_MEDIA_AUTH_ANY                                               \
     NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
 
@@ -179,8 +187,25 @@ ngx_int_t ngx_http_media_auth_init(ngx_conf_t *cf);
  */
 ngx_int_t ngx_http_media_auth_check(ngx_http_request_t *r);
 
+/* NULL if the caller has not been looked at */
+ngx_http_media_auth_ctx_t *ngx_http_media_auth_get_ctx(ngx_http_request_t *r);
+
+/* whether the caller may have the location's object: as auth_check() */
+ngx_int_t ngx_http_media_auth_key(ngx_http_request_t *r,
+    ngx_http_media_auth_ctx_t *actx);
+
 /* a key that was found to be another tenant's becomes one without object */
 void ngx_http_media_auth_replace(ngx_http_request_t *r, ngx_str_t *key);
+
+/* 1 if the key of the request is such a key */
+ngx_uint_t ngx_http_media_auth_replaced(ngx_http_request_t *r);
+
+/*
+ * First in the header filter of a main request: such a key cannot have a
+ * response, unless the configuration asks for something else than the key.
+ * NGX_OK, or what the filter is to return.
+ */
+ngx_int_t ngx_http_media_auth_response(ngx_http_request_t *r);
 
 /*
  * $media_tenant: NGX_OK, NGX_DECLINED, NGX_ERROR.  Before the access phase

@@ -53,6 +53,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    rc = ngx_http_media_auth_response(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     rc = ngx_http_media_slice_header(r);
 
     if (rc != NGX_OK) {

@@ -323,7 +323,10 @@ ngx_http_media_cache_key(ngx_http_request_t *r, ngx_str_t *object_key,
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
     value = *object_key;
 
+    /* media_cache_key may know the key that was asked for */
+
     if (lcf->cache.key
+        && !ngx_http_media_auth_replaced(r)
         && ngx_http_complex_value(r, lcf->cache.key, &value) != NGX_OK)
     {
         return NGX_ERROR;

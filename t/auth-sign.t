@@ -53,6 +53,9 @@ $t->configure(http => $t->http(
             media_cache on;
             proxy_pass http://127.0.0.1:@ORIGIN@$media_s3_uri;
         }
+        location = /metrics {
+            media_metrics;
+        }
         location /application/ {
             media_jwt_key_file @DIR@/keys.json;
             proxy_pass http://127.0.0.1:@ORIGIN@/;
@@ -234,6 +237,11 @@ like $r->{headers}{'access-control-allow-headers'}, qr/Authorization/,
 $r = $t->get("/media-url?key=$own", @token, Origin => 'https://app.example');
 is $r->{headers}{'access-control-allow-origin'}, 'https://app.example',
     'the answer is for that origin';
+
+my $metrics = $t->get('/metrics')->{body};
+
+like $metrics, qr/media_auth_refusals_total\{reason="$_"\} [1-9]/,
+    "counted: $_" for qw(missing invalid foreign);
 
 ok $t->stop, 'worker processes ended';
 is $t->alarms, '', 'nothing alarming was logged';
