@@ -90,7 +90,7 @@ ngx_http_media_entry_alloc(ngx_http_media_main_conf_t *mcf, ngx_str_t *key,
     entry->len = size;
     entry->node.str.data = entry->key;
     entry->node.str.len = MEDIA_ENTRY_KEY_LEN;
-    entry->node.node.key = ngx_crc32_short(entry->key, MEDIA_ENTRY_KEY_LEN);
+    entry->node.node.key = ngx_http_media_entry_hash(entry->key);
 
     mcf->cache.used += needed;
 
@@ -135,7 +135,7 @@ ngx_http_media_entry_find(ngx_http_media_main_conf_t *mcf, ngx_str_t *key)
 {
     return (ngx_http_media_entry_t *)
         ngx_str_rbtree_lookup(&mcf->cache.entries, key,
-                              ngx_crc32_short(key->data, key->len));
+                              ngx_http_media_entry_hash(key->data));
 }
 
 

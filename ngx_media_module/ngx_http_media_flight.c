@@ -13,8 +13,8 @@
  *     WAIT     for a leader: of this process, of another one or of a host
  *     DONE     all go on, with an entry or without; none joins any more
  *
- * Requests go on in an event of their own, never within a call from another
- * request.
+ * Requests go on in an event of their own or that of Redis, never within a
+ * call from another request.
  */
 
 
@@ -60,8 +60,7 @@ ngx_http_media_flight_join(ngx_http_media_cache_ctx_t *cctx,
 
     f = (ngx_http_media_flight_t *)
             ngx_str_rbtree_lookup(&mcf->cache.flights, &cctx->key,
-                                  ngx_crc32_short(cctx->key.data,
-                                                  cctx->key.len));
+                                  ngx_http_media_entry_hash(cctx->key.data));
 
     if (f && f->lock == cctx->lock) {
         ngx_queue_insert_tail(&f->waiters, &cctx->queue);
@@ -114,7 +113,7 @@ ngx_http_media_flight_create(ngx_http_media_main_conf_t *mcf,
     f->timeout = lcf->cache.lock_timeout;
     f->node.str.data = f->key;
     f->node.str.len = MEDIA_ENTRY_KEY_LEN;
-    f->node.node.key = ngx_crc32_short(f->key, MEDIA_ENTRY_KEY_LEN);
+    f->node.node.key = ngx_http_media_entry_hash(f->key);
     f->event.handler = ngx_http_media_flight_handler;
     f->event.data = f;
     f->event.log = ngx_cycle->log;
@@ -195,6 +194,15 @@ ngx_http_media_flight_finish(ngx_http_media_flight_t *f,
     }
 
     ngx_post_event(&f->event, &ngx_posted_events);
+}
+
+
+void
+ngx_http_media_flight_go_on(ngx_http_media_flight_t *f)
+{
+    ngx_delete_posted_event(&f->event);
+
+    ngx_http_media_flight_done(f);
 }
 
 

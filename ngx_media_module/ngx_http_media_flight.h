@@ -91,6 +91,18 @@ struct ngx_http_media_flight_s {
 };
 
 
+/* The key in a table of the process; "media:" and a SHA-256 need no hash. */
+static ngx_inline uint32_t
+ngx_http_media_entry_hash(u_char *key)
+{
+    uint32_t  hash[2];
+
+    ngx_memcpy(hash, key + sizeof("media:") - 1, sizeof(hash));
+
+    return hash[0] ^ (hash[1] << 4);
+}
+
+
 /* Bytes of media_cache_buffers that are free. */
 size_t ngx_http_media_entry_room(ngx_http_media_main_conf_t *mcf);
 
@@ -193,6 +205,9 @@ void ngx_http_media_flight_wait(ngx_http_media_flight_t *f, ngx_msec_t min,
 /* All go on, with entry, whose reference is the flight's then, or NULL. */
 void ngx_http_media_flight_finish(ngx_http_media_flight_t *f,
     ngx_http_media_entry_t *entry);
+
+/* The same at once, with what Redis has sent in the CPU's cache still. */
+void ngx_http_media_flight_go_on(ngx_http_media_flight_t *f);
 
 /* Frees what nobody waits in or leads, once Redis has answered. */
 void ngx_http_media_flight_idle(ngx_http_media_flight_t *f);

@@ -163,6 +163,7 @@ ngx_http_media_flight_checked(ngx_http_media_flight_t *f,
         f->entry = NULL;
         f->tier = NGX_HTTP_MEDIA_TIER_REDIS;
         ngx_http_media_flight_finish(f, entry);
+        ngx_http_media_flight_go_on(f);
         return;
     }
 
@@ -217,6 +218,7 @@ ngx_http_media_flight_take(ngx_http_media_flight_t *f,
     }
 
     ngx_http_media_flight_finish(f, entry);
+    ngx_http_media_flight_go_on(f);
 }
 
 

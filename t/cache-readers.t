@@ -149,7 +149,8 @@ my $slow = reader('/media/mega1.mp4');
 is first($slow), '200 HIT', 'a slow reader';
 
 $gets = calls('get');
-ok $t->get('/media/mega1.mp4')->{body} eq "${mega}1", 'another reader beside it';
+ok $t->get('/media/mega1.mp4')->{body} eq "${mega}1",
+    'another reader beside it';
 is calls('get'), $gets, 'has the same copy';
 
 my $key = 'media:' . sha256_hex('mega1.mp4');
