@@ -24,13 +24,14 @@ struct ngx_http_media_multirange_ctx_s {
     ngx_str_t                     etag;
     ngx_str_t                     boundary;
 
-    u_char                       *body;         /* NULL: parts */
+    u_char                       *body;         /* NULL: cached, or parts */
     off_t                         received;     /* of body or of a part */
 
     ngx_http_request_t           *part;         /* NULL: none in progress */
     ngx_uint_t                    next;         /* part after that */
     ngx_str_t                     range;        /* of the part */
 
+    unsigned                      cached:1;     /* is cut by the core */
     unsigned                      last:1;       /* S3's response is over */
     unsigned                      headed:1;     /* the next part's header
                                                    was sent */
@@ -38,6 +39,9 @@ struct ngx_http_media_multirange_ctx_s {
 };
 
 
+static ngx_int_t ngx_http_media_multirange_buffer(ngx_http_request_t *r,
+    ngx_http_media_multirange_ctx_t *mctx);
+static void ngx_http_media_multirange_cleanup(void *data);
 static ngx_int_t ngx_http_media_multirange_wanted(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_multirange_send(ngx_http_request_t *r,
     ngx_http_media_multirange_ctx_t *mctx,
@@ -69,6 +73,10 @@ static ngx_http_media_multirange_ctx_t *ngx_http_media_multirange_get(
 
 /* no header of nginx declares it */
 extern ngx_module_t  ngx_http_range_body_filter_module;
+
+
+/* bytes of bodies in this process; bound by media_cache_buffers as well */
+static size_t  ngx_http_media_multirange_buffers;
 
 
 ngx_int_t
@@ -119,14 +127,67 @@ ngx_http_media_multirange_header(ngx_http_request_t *r,
         return rc;
     }
 
-    if (rc == NGX_OK && size) {
-        mctx->body = ngx_palloc(r->pool, size);
-        if (mctx->body == NULL) {
-            return NGX_DECLINED;
-        }
+    if (rc == NGX_OK
+        && size
+        && ngx_http_media_multirange_buffer(r, mctx) != NGX_OK)
+    {
+        return NGX_DECLINED;
     }
 
     return ngx_http_media_multirange_send(r, mctx, next);
+}
+
+
+/* what the disk holds comes in one buffer anyway, of a file */
+
+static ngx_int_t
+ngx_http_media_multirange_buffer(ngx_http_request_t *r,
+    ngx_http_media_multirange_ctx_t *mctx)
+{
+    ngx_pool_cleanup_t          *cln;
+    ngx_http_media_main_conf_t  *mcf;
+
+#if (NGX_HTTP_CACHE)
+    if (r->cached) {
+        mctx->cached = 1;
+        return NGX_OK;
+    }
+#endif
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_media_module);
+
+    if ((size_t) mctx->total
+        > mcf->cache.buffers - ngx_min(ngx_http_media_multirange_buffers,
+                                       mcf->cache.buffers))
+    {
+        return NGX_DECLINED;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_DECLINED;
+    }
+
+    mctx->body = ngx_palloc(r->pool, (size_t) mctx->total);
+    if (mctx->body == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_media_multirange_buffers += (size_t) mctx->total;
+
+    cln->handler = ngx_http_media_multirange_cleanup;
+    cln->data = mctx;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_media_multirange_cleanup(void *data)
+{
+    ngx_http_media_multirange_ctx_t  *mctx = data;
+
+    ngx_http_media_multirange_buffers -= (size_t) mctx->total;
 }
 
 
@@ -216,6 +277,10 @@ ngx_http_media_multirange_send(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (mctx->cached) {
+        return rc;
+    }
+
     if (mctx->body == NULL) {
 
         /* the parts come as they are to be sent */
@@ -250,7 +315,7 @@ ngx_http_media_multirange_sent(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (mctx->body) {
+    if (mctx->body || mctx->cached) {
         return NGX_OK;
     }
 

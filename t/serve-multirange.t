@@ -21,6 +21,7 @@ my $mb = 1024 * 1024;
 my $t = Fault->new();
 
 $t->up(http => <<"END", edit => \&locations);
+    media_cache_buffers 100k;
     charset_types text/plain;
     gzip_types text/plain;
     gzip_min_length 1;
@@ -62,6 +63,25 @@ $r = $t->get($uri =~ s/media/two/r, Range => $range);
 is($r->{status}, 200, 'three ranges');
 $r = $t->get($small =~ s/media/two/r, Range => 'bytes=0-9,20-29,40-49');
 is($r->{status}, 200, 'three of a small object');
+
+# what is collected in memory is bounded; the disk has it in one piece
+
+my $medium = $t->object('chat/1/medium.txt', 200_000);
+
+$r = $t->get($medium, Range => 'bytes=0-9,20-29');
+is("$r->{status} $r->{headers}{'x-cache'}", '200 MISS',
+    'ranges of more than media_cache_buffers');
+ok($r->{body} eq $t->{objects}{$medium}, 'the whole object');
+$r = $t->get($medium, Range => 'bytes=0-9,20-29');
+is("$r->{status} $r->{headers}{'x-cache'}", '206 HIT', 'from disk');
+
+for (1 .. 50) {
+    $r = $t->get($t->object("chat/1/$_.txt", 60_000),
+        Range => 'bytes=0-9,20-29');
+    last if $r->{status} != 206;
+}
+
+is($r->{status}, 206, 'the memory is given back');
 
 # a key that is another one when it is decoded once more
 
