@@ -532,6 +532,39 @@ disposition_cut(char *name, size_t len)
 
 
 size_t
+media_disposition_compact(char dst[MEDIA_DISPOSITION_COMPACT_MAX],
+    media_str_t stored)
+{
+    char    *p;
+    char     name[MEDIA_DISPOSITION_NAME_MAX];
+    size_t   i, len;
+
+    p = stpcpy(dst, disposition_attachment(stored) ? "attachment" : "inline");
+
+    len = media_disposition_name(name, stored);
+
+    if (len == 0) {
+        return (size_t) (p - dst);
+    }
+
+    p = stpcpy(p, "; filename=\"");
+
+    for (i = 0; i < len; i++) {
+
+        if (name[i] == '"' || name[i] == '\\') {
+            *p++ = '\\';
+        }
+
+        *p++ = name[i];
+    }
+
+    *p++ = '"';
+
+    return (size_t) (p - dst);
+}
+
+
+size_t
 media_disposition_format(char dst[MEDIA_DISPOSITION_MAX],
     media_str_t stored, media_str_t key, media_str_t type)
 {

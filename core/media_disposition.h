@@ -13,6 +13,7 @@
 
 #define MEDIA_DISPOSITION_NAME_MAX  255     /* bytes of a name, UTF-8 */
 #define MEDIA_DISPOSITION_MAX       1344    /* bytes of a written value */
+#define MEDIA_DISPOSITION_COMPACT_MAX  544
 
 
 /*
@@ -38,6 +39,14 @@ int media_disposition_inline(media_str_t type);
  */
 size_t media_disposition_name(char dst[MEDIA_DISPOSITION_NAME_MAX],
     media_str_t value);
+
+/*
+ * Writes the same in fewer bytes, for a cache: the type and a quoted file
+ * name in UTF-8, which other headers than ours must not have.  No zero is
+ * written.  Returns the length.
+ */
+size_t media_disposition_compact(char dst[MEDIA_DISPOSITION_COMPACT_MAX],
+    media_str_t stored);
 
 /*
  * Writes the value for a response: stored is the object's own, may be empty,

@@ -10,7 +10,7 @@
 #include "media_entry.h"
 
 
-#define ENTRY_MAGIC  "NMC1"
+#define ENTRY_MAGIC  "NMC2"
 #define ENTRY_FIXED  24                 /* bytes before the strings */
 
 
@@ -43,7 +43,7 @@ media_entry_encode(unsigned char *dst, const media_entry_t *entry)
     room = MEDIA_ENTRY_HEAD - ENTRY_FIXED;
 
     for (i = 0; i < 3; i++) {
-        if (strings[i].len > room || (i && strings[i].len > UINT8_MAX)) {
+        if (strings[i].len > room || (i < 2 && strings[i].len > UINT8_MAX)) {
             return MEDIA_NOSPACE;
         }
 
@@ -53,9 +53,9 @@ media_entry_encode(unsigned char *dst, const media_entry_t *entry)
     memset(dst, 0, MEDIA_ENTRY_HEAD);
     memcpy(dst, ENTRY_MAGIC, 4);
 
-    p = entry_put(dst + 4, strings[0].len, 2);
+    p = entry_put(dst + 4, strings[0].len, 1);
     p = entry_put(p, strings[1].len, 1);
-    p = entry_put(p, strings[2].len, 1);
+    p = entry_put(p, strings[2].len, 2);
     p = entry_put(p, (uint64_t) entry->length, 8);
     p = entry_put(p, (uint64_t) entry->last_modified, 8);
 
@@ -83,15 +83,15 @@ media_entry_decode(media_entry_t *entry, const unsigned char *src,
 
     p = (const char *) src + ENTRY_FIXED;
 
-    n = (size_t) entry_get(src + 4, 2);
+    n = src[4];
     media_str_set(&entry->content_type, p, n);
     total = n;
 
-    n = src[6];
+    n = src[5];
     media_str_set(&entry->etag, p + total, n);
     total += n;
 
-    n = src[7];
+    n = (size_t) entry_get(src + 6, 2);
     media_str_set(&entry->disposition, p + total, n);
     total += n;
 

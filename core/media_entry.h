@@ -4,10 +4,10 @@
  * An object in Redis: one binary string, a fixed-size head and then the body.
  * Numbers are big-endian.
  *
- *     0   4  magic "NMC1"
- *     4   2  length of the content type
- *     6   1  length of the ETag
- *     7   1  length of the Content-Disposition
+ *     0   4  magic "NMC2"
+ *     4   1  length of the content type
+ *     5   1  length of the ETag
+ *     6   2  length of the Content-Disposition
  *     8   8  body length
  *     16  8  Last-Modified, unix seconds, or -1
  *     24  .. content type, ETag, Content-Disposition, zeros up to 512

@@ -11,6 +11,10 @@
 #include <hiredis/hiredis.h>
 
 #include "ngx_http_media.h"
+#include "media_disposition.h"
+
+
+#define NGX_HTTP_MEDIA_TEE_DISPOSITION  256     /* bytes kept as they are */
 
 
 #define NGX_HTTP_MEDIA_TEE_REFUSED  1000    /* ms */
@@ -29,6 +33,8 @@ static off_t ngx_http_media_tee_length(ngx_http_request_t *r);
 static off_t ngx_http_media_tee_total(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_tee_headers(ngx_http_request_t *r,
     media_entry_t *entry);
+static ngx_int_t ngx_http_media_tee_disposition(ngx_http_request_t *r,
+    media_entry_t *head);
 static ngx_int_t ngx_http_media_tee_start(ngx_http_request_t *r,
     ngx_http_media_cache_ctx_t *cctx, media_entry_t *head);
 static ngx_uint_t ngx_http_media_tee_wanted(ngx_http_request_t *r,
@@ -120,7 +126,35 @@ ngx_http_media_tee_cacheable(ngx_http_request_t *r, media_entry_t *head)
                       r->headers_out.etag->value.len);
     }
 
-    return ngx_http_media_tee_headers(r, head);
+    if (ngx_http_media_tee_headers(r, head) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_media_tee_disposition(r, head);
+}
+
+
+/* a long name in percent-encoding is more than the head of an entry holds */
+
+static ngx_int_t
+ngx_http_media_tee_disposition(ngx_http_request_t *r, media_entry_t *head)
+{
+    u_char  *p;
+
+    if (head->disposition.len <= NGX_HTTP_MEDIA_TEE_DISPOSITION) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, MEDIA_DISPOSITION_COMPACT_MAX);
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    head->disposition.len = media_disposition_compact((char *) p,
+                                                      head->disposition);
+    head->disposition.data = (char *) p;
+
+    return NGX_OK;
 }
 
 

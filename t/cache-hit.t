@@ -61,7 +61,7 @@ my $key = 'media:' . sha256_hex('chat/1/2/photo.jpg');
 my $entry = $t->redis('GET', $key);
 
 is length $entry, 512 + length $photo, 'head and body are in Redis';
-is substr($entry, 0, 4), 'NMC1', 'with the magic';
+is substr($entry, 0, 4), 'NMC2', 'with the magic';
 ok substr($entry, 512) eq $photo, 'and the body as it is';
 
 # ranges

@@ -48,8 +48,8 @@ documents_put('media', sub { $t->put("$prefix/evil.$_[0]", @_[1, 2]) });
 $t->put("$prefix/$_", $file{$_}, /ogg/ ? 'audio/ogg; codecs=opus'
     : 'video/mp4') for keys %file;
 $t->redis_start;
-$t->configure(location => $t->authorised
-    . "media_cors_origin http://crm.example.com:$home"
+$t->configure(authorised => 1, location =>
+    "media_cors_origin http://crm.example.com:$home"
     . " http://crm.example.net:$home;\n",
     http => page_server($home) . page_server($stranger));
 $t->start;

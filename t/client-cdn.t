@@ -25,7 +25,7 @@ my %object = ($key => Mp4::filler(150001, 1),
 $t->put($key, $object{$key}, 'image/jpeg');
 $t->put($film, $object{$film}, 'video/mp4');
 $t->redis_start;
-$t->configure(location => $t->authorised . <<'END');
+$t->configure(authorised => 1, location => <<'END');
         media_cache_control  public;
         media_cors_origin    https://app.example.com https://crm.example.com;
 END

@@ -250,12 +250,13 @@ is(scalar(() = $logs =~ /\Q$_\E/g), 0, 'a secret is not in them') for $token,
 
 # what is not served is said in JSON, without a word of S3's
 
-my %said = ('/media/chat/none/1/x.jpg' => 404,
-    '/api/media/proxy/?url=http://evil.example/x.jpg' => 400,
-    "/api/media/proxy/?url=$ENV{NGINX_URL}/media/none.pdf" => 404);
+my $absent = "$ENV{MEDIA_PUBLIC_URL}chat/none/1/x.jpg";
+my %said = (signed($absent) => 404, "$absent?x" => 401,
+    "$ENV{NGINX_URL}/api/media/proxy/?url=http://evil.example/x.jpg" => 400,
+    "$ENV{NGINX_URL}/api/media/proxy/?url=$absent" => 401);
 
 for my $uri (sort keys %said) {
-    my $r = get("$ENV{NGINX_URL}$uri");
+    my $r = get($uri);
 
     is($r->{status}, $said{$uri}, "$uri: $said{$uri}");
     is($r->{headers}{'content-type'}, 'application/json', "$uri: JSON");

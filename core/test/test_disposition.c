@@ -29,6 +29,7 @@ typedef struct {
 static void test_types(void);
 static void test_names(void);
 static void test_long(void);
+static void test_compact(void);
 static void test_format(void);
 static void test_fuzz(void);
 
@@ -179,6 +180,7 @@ main(void)
     test_types();
     test_names();
     test_long();
+    test_compact();
     test_format();
     test_fuzz();
 
@@ -277,6 +279,39 @@ test_long(void)
     media_str_set(&stored, value, sizeof(value));
 
     ok(media_disposition_name(name, stored) == 1, "dots at the end");
+}
+
+
+/* a cache that keeps the compact form serves the same header */
+
+static void
+test_compact(void)
+{
+    char         compact[MEDIA_DISPOSITION_COMPACT_MAX];
+    char         first[MEDIA_DISPOSITION_MAX], second[MEDIA_DISPOSITION_MAX];
+    size_t       i, n, m;
+    media_str_t  stored, small;
+
+    static const char  *values[] = {
+        "", "inline", "attachment", "attachment; filename=\"a \\\"b\\\\c\"",
+        "inline; filename*=UTF-8''%E4%BD%A0%E5%A5%BD%20%22x%22.pdf",
+        "attachment; filename=\"x.pdf\"; filename*=UTF-8''caf%C3%A9%25.pdf",
+        "inline; filename=\"100%25.pdf\"", "inline; filename=\"caf\xe9.pdf\"",
+        NULL
+    };
+
+    for (i = 0; values[i] != NULL; i++) {
+        media_str_set(&stored, values[i], strlen(values[i]));
+        media_str_set(&small, compact,
+                      media_disposition_compact(compact, stored));
+
+        n = media_disposition_format(first, stored, str("chat/t/c/k.pdf"),
+                                     str("application/pdf"));
+        m = media_disposition_format(second, small, str("chat/t/c/k.pdf"),
+                                     str("application/pdf"));
+
+        ok(n == m && memcmp(first, second, n) == 0, "compact: %s", values[i]);
+    }
 }
 
 

@@ -68,7 +68,7 @@ test_layout(void)
     unsigned char  head[MEDIA_ENTRY_HEAD];
 
     static const unsigned char  expected[] =
-        "NMC1" "\0\x0a" "\x05" "\0" "\0\0\0\x01\x02\x03\x04\x05"
+        "NMC2" "\x0a" "\x05" "\0\0" "\0\0\0\x01\x02\x03\x04\x05"
         "\0\0\0\0\x51\x9e\xad\x80" "image/jpeg" "\"abc\"";
 
     entry_init(&e);
@@ -103,12 +103,19 @@ test_limits(void)
     entry_init(&e);
     e.etag.len = 0;
 
-    media_str_set(&e.content_type, text, MEDIA_ENTRY_HEAD - 24);
+    e.content_type.len = 0;
+    media_str_set(&e.disposition, text, MEDIA_ENTRY_HEAD - 24);
     ok(media_entry_encode(head, &e) == MEDIA_OK
        && media_entry_decode(&d, head, sizeof(head)) == MEDIA_OK
-       && d.content_type.len == MEDIA_ENTRY_HEAD - 24, "just fits");
-    e.content_type.len++;
+       && d.disposition.len == MEDIA_ENTRY_HEAD - 24, "just fits");
+    e.disposition.len++;
     ok(media_entry_encode(head, &e) == MEDIA_NOSPACE, "one byte too many");
+
+    e.disposition.len = 0;
+    media_str_set(&e.content_type, text, 255);
+    ok(media_entry_encode(head, &e) == MEDIA_OK, "the longest type");
+    e.content_type.len++;
+    ok(media_entry_encode(head, &e) == MEDIA_NOSPACE, "a longer one");
 
     e.content_type.len = 0;
     media_str_set(&e.etag, text, 255);
@@ -136,10 +143,10 @@ test_damage(void)
         const char    *what;
     } cases[] = {
         { 0, 'n', "magic" },
-        { 3, '2', "version" },
+        { 3, '1', "version" },
         { 4, 2, "length of the content type" },
-        { 6, 0, "a shorter ETag" },
-        { 7, 255, "strings beyond the head's end, or zeros" },
+        { 5, 0, "a shorter ETag" },
+        { 6, 255, "strings beyond the head's end, or zeros" },
         { 8, 0x80, "negative length" },
         { 16, 0x80, "negative time" },
         { 26, '\n', "a line feed in a string" },

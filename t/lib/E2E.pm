@@ -9,7 +9,7 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
-use Digest::SHA qw(hmac_sha256_hex sha1_hex);
+use Digest::SHA qw(hmac_sha256_base64 hmac_sha256_hex sha1_hex);
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use HTTP::Tiny;
@@ -20,7 +20,7 @@ use Time::HiRes qw(time sleep);
 our @EXPORT = qw(env_or_skip data_dir vector vectors plain_of sim
     sim_requests sim_serve add_tenant add_instance sql sql_row evolution_body
     wapi_body cloudapi_body post_evolution post_wapi post_cloudapi
-    wait_attachment wait_until get slurp unique_id mediactl
+    wait_attachment wait_until get signed slurp unique_id mediactl
     redis_cli object_keys);
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
@@ -341,10 +341,33 @@ sub wait_attachment {
 }
 
 
+# what is in the bucket is asked for by a signed URL
+
 sub get {
     my ($url, %headers) = @_;
 
+    $url = signed($url) if $url =~ m{^\Q$ENV{MEDIA_PUBLIC_URL}\E[^?]+$};
+
     return $http->get($url, { headers => \%headers });
+}
+
+
+# the URL of an object as core/media_sign.h says
+
+sub signed {
+    my ($url) = @_;
+    my $key = substr $url, length $ENV{MEDIA_PUBLIC_URL};
+    my $expires = int time + 300;
+
+    $key =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
+
+    my $signature = hmac_sha256_base64("media-url-1\n$expires\n$key",
+        $ENV{MEDIA_SIGN_KEY});
+
+    $signature =~ tr{+/}{-_};
+
+    return "$url?expires=$expires&key_id=$ENV{MEDIA_SIGN_KEY_ID}"
+        . "&signature=$signature";
 }
 
 

@@ -71,6 +71,7 @@ sub secrets {
 #
 #     s3        address that stands for the S3 server, media_store's
 #     location  directives added to location /media/
+#     authorised  with media_auth.conf as shipped; else whoever asks may read
 #     edit      code that changes the text of a shipped file in $_, called
 #               with the file's name
 #     http      text for http {}
@@ -136,6 +137,12 @@ sub install {
         or $name ne 'media.conf' or die "no location /media/ in $file\n"
         if defined $o{location};
 
+    s{^ *include +media_auth\.conf;\n}{}mg
+        or $name ne 'media.conf' or die "no media_auth.conf in $file\n"
+        unless $o{authorised};
+    s{^    location = /api/media/url \{.*?^    \}\n}{}ms
+        unless $o{authorised};
+
     $o{edit}->($name) if $o{edit};
 
     die "$file: $1 is not replaced by ", __FILE__, "\n"
@@ -200,11 +207,6 @@ sub token {
 
     return "$text." . encode_base64url(hmac_sha256($text, $jwt_secret));
 }
-
-
-# what "location" takes so that it asks for one or the other
-
-sub authorised { return 'include media_auth.conf;' }
 
 
 # the URL of an object, for clients

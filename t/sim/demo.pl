@@ -87,6 +87,7 @@ step('thumbnail', $thumb->{status} == 200
     && $thumb->{content} =~ /^\xff\xd8\xff/,
     length($thumb->{content}) . ' bytes of JPEG');
 
-print "\nphoto      $a->{file_url}\nthumbnail  $a->{thumbnail_url}\n",
+print "\nphoto      ", signed($a->{file_url}),
+    "\nthumbnail  ", signed($a->{thumbnail_url}), "\n",
     "journey    $ENV{MEDIACTL} trace $id\n",
     "addresses  $ENV{MEDIA_DEV_DIR}/env\n";
