@@ -140,6 +140,8 @@ struct ngx_http_media_cache_ctx_s {
                                                        head only */
     unsigned                            waiting:1;  /* in flight->waiters */
     unsigned                            lock:1;     /* media_cache_lock */
+    unsigned                            full:1;     /* Redis has it, but there
+                                                       is no room for it */
 };
 
 

@@ -371,6 +371,8 @@ ngx_http_media_flight_done(ngx_http_media_flight_t *f)
         q = ngx_queue_head(&f->waiters);
         cctx = ngx_queue_data(q, ngx_http_media_cache_ctx_t, queue);
 
+        cctx->full = f->full;
+
         if (f->entry) {
             ngx_http_media_flight_share(cctx, f->entry, f->tier);
 

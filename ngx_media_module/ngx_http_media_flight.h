@@ -86,6 +86,7 @@ struct ngx_http_media_flight_s {
     unsigned                         lock:1;
     unsigned                         missed:1;  /* Redis did not have it */
     unsigned                         stored:1;  /* it was told to have it */
+    unsigned                         full:1;    /* no room for it */
     unsigned                         listed:1;
     unsigned                         busy:1;    /* requests are going on */
 };

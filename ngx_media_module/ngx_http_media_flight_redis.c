@@ -215,6 +215,7 @@ ngx_http_media_flight_take(ngx_http_media_flight_t *f,
 
     } else {
         ngx_media_redis_free(reply->object);
+        f->full = 1;
     }
 
     ngx_http_media_flight_finish(f, entry);

@@ -480,6 +480,7 @@ ngx_http_media_lookup_body(ngx_http_media_cache_ctx_t *cctx,
 
     if (len + NGX_HTTP_MEDIA_LOOKUP_ROOM > ngx_http_media_entry_room(mcf)) {
         ngx_http_media_count(NGX_HTTP_MEDIA_COUNT_BUFFERS_FULL);
+        cctx->full = 1;
         return NGX_OK;
     }
 

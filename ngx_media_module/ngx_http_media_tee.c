@@ -67,7 +67,7 @@ ngx_http_media_tee_header(ngx_http_request_t *r,
         ngx_http_media_tee_drop(r, cctx, "another response follows");
     }
 
-    if (r->upstream == NULL && cctx->lease == NULL) {
+    if (cctx->full || (r->upstream == NULL && cctx->lease == NULL)) {
         return;
     }
 
