@@ -15,7 +15,8 @@ package ServeCases;
 #     304, 412, 416  as the RFC says
 #
 # and "/ outcome" at its end is what an S3 server says directly, if that is
-# something else.  Without a least size the object is to have a byte.
+# something else.  Without a least size the object is to have a byte.  A line
+# that ends in a backslash goes on in the next one.
 
 use strict;
 use warnings;
@@ -25,7 +26,7 @@ use HTTP::Date qw(time2str str2time);
 
 our @EXPORT_OK = qw(applies cases expand verdict);
 
-my @table = split /\n/, <<'END';
+my @table = split /\n/, <<'END' =~ s/\\\n +//gr;
 # plain
 GET+HEAD | | 200 | 0
 GET+HEAD | Accept-Encoding: gzip | 200 | 0
@@ -113,16 +114,23 @@ GET | Range: bytes=5-4,0-4 | 206 0-4 | 6
 GET | Range: bytes=0-4,{n}-,6-7 | 206 0-4,6-7 | 9
 GET | Range: bytes=0-0,{n-1}- | 206 0-0,{n-1}-{n-1} | 3
 GET | Range: bytes=0-0,{n-1}-{n+99} | 206 0-0,{n-1}-{n-1} | 3
-GET | Range: bytes=0-{int(n/2)-1},{int(n/2)}- | 206 0-{int(n/2)-1},{int(n/2)}-{n-1} | 4
+GET | Range: bytes=0-{int(n/2)-1},{int(n/2)}- | 206 0-{int(n/2)-1},\
+    {int(n/2)}-{n-1} | 4
 GET | Range: bytes=0-{n-1},0-0 | 200 | 2
 GET | Range: bytes=0-,0- | 200 | 2
 GET | Range: bytes=-{n},-1 | 200 | 2
 GET | Range: bytes=1048575-1048576,0-0 | 206 1048575-1048576,0-0 | 1048577
-GET | Range: bytes=1048570-1048580,2097150-2097160 | 206 1048570-1048580,2097150-2097160 | 2097161
+GET | Range: bytes=1048570-1048580,2097150-2097160 | 206 1048570-1048580,\
+    2097150-2097160 | 2097161
 GET | Range: bytes=0-1048575,-1 | 206 0-1048575,{n-1}-{n-1} | 1048577
-GET | Range: bytes=0-1999999,-1000000 | 206 0-1999999,{n-1000000}-{n-1} | 3000001
-GET | Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30 | 206 0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30 | 100
-GET | Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30,32-32 | 200 / 206 0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30,32-32 | 100
+GET | Range: bytes=0-1999999,-1000000 | 206 0-1999999,{n-1000000}-{n-1} | \
+    3000001
+GET | Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,\
+    22-22,24-24,26-26,28-28,30-30 | 206 0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,\
+    16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30 | 100
+GET | Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,\
+    22-22,24-24,26-26,28-28,30-30,32-32 | 200 / 206 0-0,2-2,4-4,6-6,8-8,10-10,\
+    12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30,32-32 | 100
 
 # HEAD has no ranges (RFC 9110 14.2); S3 servers do
 HEAD | Range: bytes=0-0 | 200 / 206 0-0
@@ -194,7 +202,8 @@ GET+HEAD | If-Unmodified-Since: $date; If-Modified-Since: $date | 304 | 0
 GET+HEAD | If-Unmodified-Since: $before; If-Modified-Since: $date | 412 | 0
 GET+HEAD | If-Unmodified-Since: $before; If-None-Match: $etag | 412 | 0
 GET+HEAD | If-Unmodified-Since: $date; If-None-Match: "other" | 200 | 0
-GET+HEAD | If-Match: $etag; If-Unmodified-Since: $before; If-None-Match: $etag; If-Modified-Since: $before | 304 | 0
+GET+HEAD | If-Match: $etag; If-Unmodified-Since: $before; \
+    If-None-Match: $etag; If-Modified-Since: $before | 304 | 0
 
 # with a range
 GET | Range: bytes=0-4; If-None-Match: $etag | 304 | 5
