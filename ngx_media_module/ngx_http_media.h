@@ -166,6 +166,8 @@ typedef struct {
     ngx_http_media_slice_ctx_t          slice;      /* of a main request */
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
+    unsigned                            hidden:1;   /* the lines that are
+                                                       logged are copies */
 } ngx_http_media_ctx_t;
 
 

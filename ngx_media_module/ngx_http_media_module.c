@@ -19,8 +19,9 @@ static char *ngx_http_media_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_media_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static ngx_int_t ngx_http_media_hide_in(ngx_http_request_t *r,
-    ngx_str_t *line, ngx_str_t *secret);
+static ngx_int_t ngx_http_media_hide_copy(ngx_http_request_t *r,
+    ngx_str_t *line);
+static void ngx_http_media_hide_in(ngx_str_t *line, ngx_str_t *secret);
 static char *ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_media_preconfiguration(ngx_conf_t *cf);
@@ -388,43 +389,67 @@ ngx_http_media_get_header(ngx_http_request_t *r, const char *name)
 ngx_int_t
 ngx_http_media_hide(ngx_http_request_t *r, ngx_str_t *secret)
 {
-    if (ngx_http_media_hide_in(r, &r->request_line, secret) != NGX_OK) {
+    ngx_http_media_ctx_t  *ctx;
+
+    ctx = ngx_http_media_get_ctx(r);
+    if (ctx == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_http_media_hide_in(r, &r->unparsed_uri, secret);
+    /* the line before belongs to the parser, and what follows it stays */
+
+    if (!ctx->hidden) {
+
+        if (ngx_http_media_hide_copy(r, &r->request_line) != NGX_OK
+            || ngx_http_media_hide_copy(r, &r->unparsed_uri) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        ctx->hidden = 1;
+    }
+
+    ngx_http_media_hide_in(&r->request_line, secret);
+    ngx_http_media_hide_in(&r->unparsed_uri, secret);
+
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_media_hide_in(ngx_http_request_t *r, ngx_str_t *line,
-    ngx_str_t *secret)
+ngx_http_media_hide_copy(ngx_http_request_t *r, ngx_str_t *line)
 {
-    u_char  *p, *last;
-
-    if (secret->len == 0 || line->len < secret->len) {
-        return NGX_OK;
-    }
+    u_char  *p;
 
     p = ngx_pnalloc(r->pool, line->len + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    /* the line before belongs to the parser, and what follows it stays */
-
     ngx_memcpy(p, line->data, line->len);
     p[line->len] = '\0';
     line->data = p;
-    last = p + line->len - secret->len;
 
-    for ( /* void */ ; p <= last; p++) {
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_media_hide_in(ngx_str_t *line, ngx_str_t *secret)
+{
+    u_char  *p, *last;
+
+    if (secret->len == 0 || line->len < secret->len) {
+        return;
+    }
+
+    last = line->data + line->len - secret->len;
+
+    for (p = line->data; p <= last; p++) {
         if (ngx_memcmp(p, secret->data, secret->len) == 0) {
             ngx_memset(p, '*', secret->len);
         }
     }
-
-    return NGX_OK;
 }
 
 

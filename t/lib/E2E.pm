@@ -165,7 +165,7 @@ sub sql_row {
 sub redis_cli {
     my (@args) = @_;
 
-    open my $p, '-|', 'redis-cli', '-u', $ENV{REDIS_URL}, @args
+    open my $p, '-|', 'redis-cli', '--no-auth-warning', '-u', $ENV{REDIS_URL}, @args
         or die "redis-cli: $!\n";
     local $/;
 
