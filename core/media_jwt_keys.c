@@ -103,24 +103,19 @@ media_jwt_keys_create(media_str_t text, char error[MEDIA_JWT_ERROR_MAX])
         return NULL;
     }
 
-    p = calloc(1, sizeof(media_jwks_t));
+    /* the text of a key is behind it */
+
+    p = calloc(1, sizeof(media_jwks_t) + text.len);
     keys = calloc(1, sizeof(media_jwt_keys_t));
 
-    if (p != NULL) {
-        p->text = malloc(text.len);
-    }
-
-    if (p == NULL || keys == NULL || p->text == NULL) {
-        if (p != NULL) {
-            free(p->text);
-        }
-
+    if (p == NULL || keys == NULL) {
         free(p);
         free(keys);
         snprintf(error, MEDIA_JWT_ERROR_MAX, "no memory");
         return NULL;
     }
 
+    p->text = (char *) (p + 1);
     p->keys = keys;
     p->size = text.len;
     p->error = error;
@@ -128,7 +123,6 @@ media_jwt_keys_create(media_str_t text, char error[MEDIA_JWT_ERROR_MAX])
     rc = media_jwks_read(p, text);
 
     OPENSSL_cleanse(p->text, p->size);
-    free(p->text);
     free(p);
 
     /* nginx takes what is left in OpenSSL's queue for its own */
@@ -230,14 +224,10 @@ media_jwks_read(media_jwks_t *p, media_str_t text)
 static int
 media_jwks_fail(media_jwks_t *p, const char *what)
 {
-    if (p->error[0] != '\0') {
-        return 0;
-    }
-
-    if (p->number > 0) {
+    if (p->error[0] == '\0' && p->number > 0) {
         snprintf(p->error, MEDIA_JWT_ERROR_MAX, "key %u %s", p->number, what);
 
-    } else {
+    } else if (p->error[0] == '\0') {
         snprintf(p->error, MEDIA_JWT_ERROR_MAX, "%s", what);
     }
 
@@ -255,9 +245,7 @@ media_jwks_delegate(media_jwks_t *p, int rc)
 static int
 media_jwks_scalar(media_jwks_t *p)
 {
-    if (p->depth == 0 || (p->depth == 1 && p->in)
-        || (p->depth == 2 && p->in))
-    {
+    if (p->depth == 0 || (p->depth <= 2 && p->in)) {
         return media_jwks_fail(p, "it is not a JWK set, "
                                   "write {\"keys\":[{...}]}");
     }

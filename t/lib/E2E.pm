@@ -165,8 +165,8 @@ sub sql_row {
 sub redis_cli {
     my (@args) = @_;
 
-    open my $p, '-|', 'redis-cli', '--no-auth-warning', '-u', $ENV{REDIS_URL}, @args
-        or die "redis-cli: $!\n";
+    open my $p, '-|', 'redis-cli', '--no-auth-warning', '-u',
+        $ENV{REDIS_URL}, @args or die "redis-cli: $!\n";
     local $/;
 
     my $text = <$p>;
