@@ -26,7 +26,7 @@ my $requests = $ENV{LOAD_REQUESTS} || 10_000;
 my $reloads = $ENV{RELOADS} // 5;
 my $clients = 8;
 my $t = Fault->new;
-my $sanitized = do { local %ENV = %ENV; Sanitizer::preload($t->{module}) };
+my $sanitized = Sanitizer::sanitized($t->{module});
 
 my @small = map { $t->object("chat/t/c/load-$_.jpg", 1 + 997 * $_) } 0 .. 59;
 my @large = map { $t->object("chat/t/c/large-$_.mp4", 2_500_000 + $_) }

@@ -10,16 +10,23 @@ use warnings;
 
 use Exporter qw(import);
 
-our @EXPORT_OK = qw(preload);
+our @EXPORT_OK = qw(preload sanitized);
+
+
+# the libasan that a module was built with, or nothing
+
+sub sanitized {
+    my ($module) = @_;
+
+    return (`ldd '$module' 2>&1` =~ m{=> (\S*libasan\S*)})[0];
+}
 
 
 # sets the environment for an nginx that is to load the module; its libasan
 
 sub preload {
     my ($module) = @_;
-    my ($asan) = `ldd '$module' 2>&1` =~ m{=> (\S*libasan\S*)};
-
-    return unless $asan;
+    my $asan = sanitized($module) or return;
 
     $ENV{LD_PRELOAD} = $asan;
     $ENV{ASAN_OPTIONS} ||= 'detect_leaks=0:detect_odr_violation=0';
