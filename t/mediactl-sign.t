@@ -11,10 +11,9 @@ use warnings;
 use lib 't/lib';
 
 use Cache;
-use Digest::SHA qw(hmac_sha256);
 use JSON::PP;
 use Mediactl;
-use MIME::Base64 qw(encode_base64url);
+use SignedURL;
 use Test::More;
 
 plan(skip_all => "$mediactl is not built") unless -x $mediactl;
@@ -35,9 +34,7 @@ sub expected {
 
     $path =~ s{([^A-Za-z0-9._~/-])}{sprintf '%%%02X', ord $1}ge;
 
-    return "$base$path?expires=$expires&key_id=k-1_A&signature="
-        . encode_base64url(hmac_sha256("media-url-1\n$expires\n$key",
-        $secret));
+    return $base . $path . signed_query($key, $expires, 'k-1_A', $secret);
 }
 
 

@@ -13,9 +13,9 @@ use Crypt::JWT qw(encode_jwt);
 use Crypt::PK::ECC;
 use Crypt::PK::Ed25519;
 use Crypt::PK::RSA;
-use Digest::SHA qw(hmac_sha256);
 use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
+use SignedURL;
 
 use parent 'Cache';
 
@@ -83,11 +83,9 @@ sub signed {
     my ($self, $key, %o) = @_;
 
     my $id = $o{id} // 'new';
-    my $expires = $o{expires} // time + 600;
-    my $signature = encode_base64url(
-        hmac_sha256("media-url-1\n$expires\n$key", $o{secret} // $secret{$id}));
 
-    return "?expires=$expires&key_id=$id&signature=$signature";
+    return signed_query($key, $o{expires} // time + 600, $id,
+        $o{secret} // $secret{$id});
 }
 
 # The text of http {}: Redis, and an S3 server that is the origin.

@@ -9,12 +9,13 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
-use Digest::SHA qw(hmac_sha256_base64 hmac_sha256_hex sha1_hex);
+use Digest::SHA qw(hmac_sha256_hex sha1_hex);
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use HTTP::Tiny;
 use JSON::PP;
 use MIME::Base64;
+use SignedURL;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(env_or_skip data_dir vector vectors plain_of sim
@@ -352,22 +353,16 @@ sub get {
 }
 
 
-# the URL of an object as core/media_sign.h says
+# the URL of an object with a signature
 
 sub signed {
     my ($url) = @_;
     my $key = substr $url, length $ENV{MEDIA_PUBLIC_URL};
-    my $expires = int time + 300;
 
     $key =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
 
-    my $signature = hmac_sha256_base64("media-url-1\n$expires\n$key",
-        $ENV{MEDIA_SIGN_KEY});
-
-    $signature =~ tr{+/}{-_};
-
-    return "$url?expires=$expires&key_id=$ENV{MEDIA_SIGN_KEY_ID}"
-        . "&signature=$signature";
+    return $url . signed_query($key, int(time) + 300,
+        $ENV{MEDIA_SIGN_KEY_ID}, $ENV{MEDIA_SIGN_KEY});
 }
 
 

@@ -24,6 +24,7 @@ use File::Find qw(find);
 use File::Path qw(make_path);
 use JSON::PP qw(encode_json);
 use MIME::Base64 qw(encode_base64url);
+use SignedURL;
 use Store;
 
 use parent 'Cache';
@@ -188,12 +189,9 @@ sub remove {
 
 sub signed {
     my ($self, $key, $seconds) = @_;
-    my $expires = int(time) + $seconds;
-    my $signature = encode_base64url(hmac_sha256(
-        "media-url-1\n$expires\n$key", $self->secrets->{sign_key}));
 
-    return '/media/' . Store::encode($key, '/')
-        . "?expires=$expires&key_id=main&signature=$signature";
+    return '/media/' . Store::encode($key, '/') . signed_query($key,
+        int(time) + $seconds, 'main', $self->secrets->{sign_key});
 }
 
 
