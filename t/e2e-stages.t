@@ -58,7 +58,7 @@ my @s3 = session_of('s3');
 sim(fault => { path => $path, rate => 60_000, times => 1 });
 $id = unique_id();
 post_evolution(evolution_body($instance, $v, id => $id));
-wait_until(10, row_is($id, 'processing'));
+ok(wait_until(90, row_is($id, 'processing')), 'a child has it');
 kill 'STOP', @s3;
 held('store', 'media_download', hop_is($id, 'sniff'));
 kill 'CONT', @s3;
@@ -82,7 +82,7 @@ finished('thumbnail', $id);
 sim(fault => { path => $path, rate => 60_000, times => 1 });
 $id = unique_id();
 post_evolution(evolution_body($instance, $v, id => $id));
-wait_until(10, row_is($id, 'processing'));
+ok(wait_until(90, row_is($id, 'processing')), 'a child has it');
 $lock = lock_table('events');
 held('completion', 'media_download', waiting_for('events'));
 unlock_table($lock);
@@ -97,9 +97,11 @@ sub held {
     my ($stage, $queue, $reached) = @_;
     my @children;
 
-    ok(wait_until(20, $reached), "$stage: reached");
+    # those of the stage before are started again after a pause
+
+    ok(wait_until(90, $reached), "$stage: reached");
     sleep 0.3;
-    @children = children($queue);
+    wait_until(90, sub { @children = children($queue) });
     ok(kill('KILL', @children), "$stage: children killed");
 }
 
