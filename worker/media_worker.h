@@ -252,6 +252,8 @@ typedef struct {
     unsigned            follow:1;       /* redirects, each hop checked, no
                                            credentials to another host */
     unsigned            guarded:1;      /* hosts and addresses are checked */
+    unsigned            once:1;         /* on a connection of its own, so that
+                                           libcurl never repeats it */
 } http_request_t;
 
 typedef struct {
@@ -261,9 +263,12 @@ typedef struct {
     int64_t             length;         /* of the answer body, received */
     char                content_type[128];
     int64_t             content_length; /* declared, -1 unknown */
+    int                 retry_after;    /* seconds, as the server asked; 0 */
     char                text[1024];     /* the beginning of a non-2xx body */
     unsigned            too_large:1;
     unsigned            refused:1;      /* by the guard */
+    unsigned            written:1;      /* something of the request may have
+                                           reached the server */
 } http_answer_t;
 
 /* Returns 0 if there was an HTTP answer (of any status), else -1. */
@@ -466,6 +471,71 @@ int answer_open(answer_t *answer, const answer_member_t *members,
 int answer_write(void *data, const char *s, size_t len);
 /* 0, or -1 if it was no complete JSON text; frees */
 int answer_close(answer_t *answer);
+
+
+/*
+ * upload.c: the jobs of media_upload.  upload_job() takes those of uploads
+ * and hands the others to send_job(); upload_sweep() reaps what was abandoned
+ * and takes up what was left.
+ */
+job_result_t upload_job(child_t *child, job_t *job);
+void upload_sweep(child_t *child);
+
+
+/*
+ * rendition.c: a file of an attachment in the form that a provider takes for
+ * a kind of message.  What is good as it is stays so; else it is made in the
+ * decoder process, stored beside the object and recorded in the attachment's
+ * metadata, once.
+ */
+typedef enum {
+    RENDITION_OK = 0,
+    RENDITION_REFUSED,              /* error names the provider's limit */
+    RENDITION_AGAIN                 /* our own backend is away */
+} rendition_result_t;
+
+typedef struct {
+    char     key[MEDIA_KEY_MAX];    /* of the object to send */
+    char     type[100];             /* "audio/ogg; codecs=opus" */
+    char     extension[8];
+    int64_t  size;
+    int      duration;              /* seconds of a voice note, or 0 */
+} rendition_t;
+
+/* kind is "image", "voice" ...; fd is the original, or -1: it is fetched */
+rendition_result_t rendition_get(child_t *child, const char *attachment,
+    const char *provider, const char *kind, int fd, rendition_t *r,
+    char *error, size_t error_size);
+
+
+/*
+ * clamd.c: a virus scan by INSTREAM, if one is configured; error has the
+ * signature's name, or why there is no verdict
+ */
+typedef enum {
+    SCAN_CLEAN = 0,                 /* or no scanner is configured */
+    SCAN_INFECTED,
+    SCAN_TOO_LARGE,                 /* not scanned */
+    SCAN_ERROR
+} scan_result_t;
+
+scan_result_t clamd_scan(int fd, int64_t size, char *error,
+    size_t error_size);
+
+
+/*
+ * credential.c: what media.instances.token holds is a credential encrypted
+ * with MEDIA_CREDENTIAL_KEY ("enc:..."), or where it is read from
+ * ("file:/path").  Writes it in the clear and a zero to dst, which the caller
+ * wipes.  0, or -1 with the reason logged, never with the credential.
+ */
+#define CREDENTIAL_MAX  4096
+
+int credential_open(const char *stored, char *dst, size_t size);
+/* the inverse: what to store; -1 if there is no key */
+int credential_seal(const char *credential, char *dst, size_t size);
+/* what credential_seal() would write at the most */
+#define CREDENTIAL_STORED_MAX  (CREDENTIAL_MAX * 4 / 3 + 160)
 
 
 /* file.c: an unlinked temporary file in conf.tmp_dir, -1 on failure */
