@@ -28,6 +28,14 @@ my $conf = <<'END';
         listen 127.0.0.1:@PORT@ backlog=4096;
         proxy_next_upstream off;
 
+        # Hold the whole response.  nginx < 1.23.1 sets no timer for S3 after
+        # a read that exactly filled its buffers, and a process that stops
+        # gracefully ends when it has none: with open sockets.
+
+        proxy_buffer_size 64k;
+        proxy_buffers 4 64k;
+        proxy_busy_buffers_size 128k;
+
         location /media/ {
             media_cache on;
             proxy_pass http://127.0.0.1:@ORIGIN@/;
