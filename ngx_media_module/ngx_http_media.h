@@ -184,6 +184,10 @@ ngx_str_t *ngx_http_media_get_header(ngx_http_request_t *r,
  */
 ngx_int_t ngx_http_media_hide(ngx_http_request_t *r, ngx_str_t *secret);
 
+/* postconfiguration: a handler of a phase; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_media_add_handler(ngx_conf_t *cf,
+    ngx_http_phases phase, ngx_http_handler_pt handler);
+
 /* reads a secret of a few lines into the ngx_str_t at cmd->offset */
 char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

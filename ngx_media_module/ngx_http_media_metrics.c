@@ -617,24 +617,13 @@ ngx_http_media_metrics_denied(ngx_http_request_t *r, ngx_uint_t denied)
 ngx_int_t
 ngx_http_media_metrics_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
-    if (h == NULL) {
+    if (ngx_http_media_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
+                                   ngx_http_media_metrics_rewrite)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    *h = ngx_http_media_metrics_rewrite;
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_media_metrics_log;
-
-    return NGX_OK;
+    return ngx_http_media_add_handler(cf, NGX_HTTP_LOG_PHASE,
+                                      ngx_http_media_metrics_log);
 }
