@@ -67,11 +67,10 @@ ngx_http_media_flight_get(ngx_http_media_flight_t *f)
 static ngx_int_t
 ngx_http_media_flight_ask(ngx_http_media_flight_t *f)
 {
-    ngx_str_t               argv[4];
-    ngx_uint_t              check;
-    ngx_msec_int_t          left;
-    ngx_media_redis_t      *redis;
-    ngx_media_redis_job_t  *job;
+    ngx_str_t           argv[4];
+    ngx_uint_t          check;
+    ngx_msec_int_t      left;
+    ngx_media_redis_t  *redis;
 
     left = (ngx_msec_int_t) (f->deadline - ngx_current_msec);
     redis = ngx_http_media_cache_redis(&f->mcf->cache);
@@ -92,22 +91,10 @@ ngx_http_media_flight_ask(ngx_http_media_flight_t *f)
         ngx_str_set(&argv[0], "GET");
     }
 
-    job = ngx_media_redis_job_create(redis, argv, check ? 4 : 2);
-    if (job == NULL) {
-        return NGX_BUSY;
-    }
+    f->job = ngx_media_redis_send(redis, argv, check ? 4 : 2, left,
+                                  ngx_http_media_flight_asked, f);
 
-    job->handler = ngx_http_media_flight_asked;
-    job->data = f;
-
-    if (ngx_media_redis_submit(redis, job, left) != NGX_OK) {
-        ngx_media_redis_job_free(job);
-        return NGX_BUSY;
-    }
-
-    f->job = job;
-
-    return NGX_OK;
+    return f->job ? NGX_OK : NGX_BUSY;
 }
 
 

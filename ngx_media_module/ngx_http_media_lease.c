@@ -342,16 +342,8 @@ ngx_http_media_lease_ask(ngx_http_media_lease_t *lease,
     argv[6].data = ms;
     argv[6].len = ngx_sprintf(ms, "%M", lock_timeout) - ms;
 
-    job = ngx_media_redis_job_create(redis, argv, 7);
+    job = ngx_media_redis_send(redis, argv, 7, timeout, handler, data);
     if (job == NULL) {
-        return NULL;
-    }
-
-    job->handler = handler;
-    job->data = data;
-
-    if (ngx_media_redis_submit(redis, job, timeout) != NGX_OK) {
-        ngx_media_redis_job_free(job);
         return NULL;
     }
 
@@ -419,11 +411,10 @@ ngx_http_media_lease_key(ngx_http_media_lease_t *lease, u_char *key,
 static void
 ngx_http_media_lease_unlock(ngx_http_media_lease_t *lease)
 {
-    u_char                  name[NGX_HTTP_MEDIA_LEASE_KEY_LEN];
-    u_char                  id[2 * sizeof(lease->id)];
-    ngx_str_t               argv[5];
-    ngx_media_redis_t      *redis;
-    ngx_media_redis_job_t  *job;
+    u_char              name[NGX_HTTP_MEDIA_LEASE_KEY_LEN];
+    u_char              id[2 * sizeof(lease->id)];
+    ngx_str_t           argv[5];
+    ngx_media_redis_t  *redis;
 
     redis = ngx_http_media_cache_redis(&lease->mcf->cache);
     if (redis == NULL) {
@@ -437,9 +428,5 @@ ngx_http_media_lease_unlock(ngx_http_media_lease_t *lease)
     argv[4].data = id;
     argv[4].len = ngx_hex_dump(id, lease->id, sizeof(lease->id)) - id;
 
-    job = ngx_media_redis_job_create(redis, argv, 5);
-
-    if (job && ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
-        ngx_media_redis_job_free(job);
-    }
+    (void) ngx_media_redis_send(redis, argv, 5, 0, NULL, NULL);
 }

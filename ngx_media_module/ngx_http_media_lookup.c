@@ -326,7 +326,6 @@ ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx)
 {
     ngx_str_t                    argv[4];
     ngx_media_redis_t           *redis;
-    ngx_media_redis_job_t       *job;
     ngx_http_media_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(cctx->request, ngx_http_media_module);
@@ -341,22 +340,10 @@ ngx_http_media_lookup_ask(ngx_http_media_cache_ctx_t *cctx)
     ngx_str_set(&argv[2], "0");
     ngx_str_set(&argv[3], NGX_HTTP_MEDIA_HEAD_LAST);
 
-    job = ngx_media_redis_job_create(redis, argv, 4);
-    if (job == NULL) {
-        return NGX_DECLINED;
-    }
+    cctx->job = ngx_media_redis_send(redis, argv, 4, 0,
+                                     ngx_http_media_lookup_done, cctx);
 
-    job->handler = ngx_http_media_lookup_done;
-    job->data = cctx;
-
-    if (ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
-        ngx_media_redis_job_free(job);
-        return NGX_DECLINED;
-    }
-
-    cctx->job = job;
-
-    return NGX_AGAIN;
+    return cctx->job ? NGX_AGAIN : NGX_DECLINED;
 }
 
 
@@ -513,9 +500,8 @@ ngx_http_media_lookup_bodiless(ngx_http_request_t *r, media_entry_t *entry)
 void
 ngx_http_media_lookup_damaged(ngx_http_media_main_conf_t *mcf, ngx_str_t *key)
 {
-    ngx_str_t               argv[2];
-    ngx_media_redis_t      *redis;
-    ngx_media_redis_job_t  *job;
+    ngx_str_t           argv[2];
+    ngx_media_redis_t  *redis;
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "media cache entry \"%V\" is damaged", key);
@@ -529,11 +515,7 @@ ngx_http_media_lookup_damaged(ngx_http_media_main_conf_t *mcf, ngx_str_t *key)
     ngx_str_set(&argv[0], "DEL");
     argv[1] = *key;
 
-    job = ngx_media_redis_job_create(redis, argv, 2);
-
-    if (job && ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
-        ngx_media_redis_job_free(job);
-    }
+    (void) ngx_media_redis_send(redis, argv, 2, 0, NULL, NULL);
 }
 
 

@@ -166,7 +166,6 @@ ngx_http_media_purge_ask(uint64_t first, uint64_t last,
     u_char                       from[NGX_INT64_LEN], to[NGX_INT64_LEN];
     ngx_str_t                    argv[4];
     ngx_media_redis_t           *redis;
-    ngx_media_redis_job_t       *job;
     ngx_http_media_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
@@ -185,17 +184,7 @@ ngx_http_media_purge_ask(uint64_t first, uint64_t last,
     argv[3].data = to;
     argv[3].len = ngx_sprintf(to, "%uL", last) - to;
 
-    job = ngx_media_redis_job_create(redis, argv, 4);
-
-    if (job == NULL) {
-        ngx_http_media_purge_stop();
-        return;
-    }
-
-    job->handler = handler;
-
-    if (ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
-        ngx_media_redis_job_free(job);
+    if (ngx_media_redis_send(redis, argv, 4, 0, handler, NULL) == NULL) {
         ngx_http_media_purge_stop();
     }
 }

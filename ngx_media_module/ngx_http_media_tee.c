@@ -508,7 +508,6 @@ ngx_http_media_tee_store(ngx_http_request_t *r,
     u_char                       expires[NGX_TIME_T_LEN];
     ngx_str_t                    argv[5];
     ngx_media_redis_t           *redis;
-    ngx_media_redis_job_t       *job;
     ngx_http_media_main_conf_t  *mcf;
     ngx_http_media_tee_store_t  *store;
 
@@ -534,17 +533,10 @@ ngx_http_media_tee_store(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    job = ngx_media_redis_job_view(redis, argv, ttl ? 5 : 3, 2);
-    if (job == NULL) {
-        ngx_free(store);
-        return NGX_DECLINED;
-    }
-
-    job->handler = ngx_http_media_tee_stored;
-    job->data = store;
-
-    if (ngx_media_redis_submit(redis, job, 0) != NGX_OK) {
-        ngx_media_redis_job_free(job);
+    if (ngx_media_redis_send_view(redis, argv, ttl ? 5 : 3, 2, 0,
+                                  ngx_http_media_tee_stored, store)
+        == NULL)
+    {
         ngx_free(store);
         return NGX_DECLINED;
     }

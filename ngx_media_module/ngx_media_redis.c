@@ -56,6 +56,11 @@ static ngx_int_t ngx_media_redis_reply(ngx_media_redis_connection_t *rc,
 static ngx_int_t ngx_media_redis_greeted(ngx_media_redis_connection_t *rc,
     redisReply *object);
 static void ngx_media_redis_closed(ngx_media_peer_t *peer);
+static ngx_media_redis_job_t *ngx_media_redis_job_create(
+    ngx_media_redis_t *redis, ngx_str_t *argv, ngx_uint_t argc, ngx_uint_t n);
+static void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
+static ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
+    ngx_media_redis_job_t *job, ngx_msec_t timeout);
 static void ngx_media_redis_done(ngx_media_job_t *job, ngx_int_t rc,
     void *data);
 static ngx_uint_t ngx_media_redis_series(ngx_media_redis_t *redis,
@@ -369,15 +374,43 @@ ngx_media_redis_closed(ngx_media_peer_t *peer)
 
 
 ngx_media_redis_job_t *
-ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
-    ngx_uint_t argc)
+ngx_media_redis_send(ngx_media_redis_t *redis, ngx_str_t *argv,
+    ngx_uint_t argc, ngx_msec_t timeout, ngx_media_redis_handler_pt handler,
+    void *data)
 {
-    return ngx_media_redis_job_view(redis, argv, argc, argc);
+    return ngx_media_redis_send_view(redis, argv, argc, argc, timeout,
+                                     handler, data);
 }
 
 
 ngx_media_redis_job_t *
-ngx_media_redis_job_view(ngx_media_redis_t *redis, ngx_str_t *argv,
+ngx_media_redis_send_view(ngx_media_redis_t *redis, ngx_str_t *argv,
+    ngx_uint_t argc, ngx_uint_t n, ngx_msec_t timeout,
+    ngx_media_redis_handler_pt handler, void *data)
+{
+    ngx_media_redis_job_t  *job;
+
+    job = ngx_media_redis_job_create(redis, argv, argc, n);
+    if (job == NULL) {
+        return NULL;
+    }
+
+    job->handler = handler;
+    job->data = data;
+
+    if (ngx_media_redis_submit(redis, job, timeout) != NGX_OK) {
+        ngx_media_redis_job_free(job);
+        return NULL;
+    }
+
+    return job;
+}
+
+
+/* argv[n] is a view; n is argc if there is none */
+
+static ngx_media_redis_job_t *
+ngx_media_redis_job_create(ngx_media_redis_t *redis, ngx_str_t *argv,
     ngx_uint_t argc, ngx_uint_t n)
 {
     size_t                  size;
@@ -444,7 +477,7 @@ ngx_media_redis_job_view(ngx_media_redis_t *redis, ngx_str_t *argv,
 }
 
 
-void
+static void
 ngx_media_redis_job_free(ngx_media_redis_job_t *job)
 {
     job->redis->bytes -= job->allocated;
@@ -453,7 +486,7 @@ ngx_media_redis_job_free(ngx_media_redis_job_t *job)
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_media_redis_submit(ngx_media_redis_t *redis, ngx_media_redis_job_t *job,
     ngx_msec_t timeout)
 {

@@ -71,30 +71,22 @@ ngx_media_redis_t *ngx_media_redis_create(ngx_media_redis_conf_t *conf,
 void ngx_media_redis_destroy(ngx_media_redis_t *redis);
 
 /*
- * Makes a command.  Returns NULL if there is no memory, or max_bytes are in
- * use and it is not small.
+ * Queues a command on the least loaded connection; timeout 0 takes the
+ * configured one.  Returns NULL if there is no memory, no connection is up,
+ * the queues are full, or max_bytes are in use and the command is not small;
+ * handler is not called then, nor by this function itself.
  */
-ngx_media_redis_job_t *ngx_media_redis_job_create(ngx_media_redis_t *redis,
-    ngx_str_t *argv, ngx_uint_t argc);
+ngx_media_redis_job_t *ngx_media_redis_send(ngx_media_redis_t *redis,
+    ngx_str_t *argv, ngx_uint_t argc, ngx_msec_t timeout,
+    ngx_media_redis_handler_pt handler, void *data);
 
 /*
  * The same, but the bytes of argv[n] are not copied: they must stay as they
- * are until the handler was called, or the job was freed.
+ * are until handler was called.
  */
-ngx_media_redis_job_t *ngx_media_redis_job_view(ngx_media_redis_t *redis,
-    ngx_str_t *argv, ngx_uint_t argc, ngx_uint_t n);
-
-/* Frees a job that was not submitted. */
-void ngx_media_redis_job_free(ngx_media_redis_job_t *job);
-
-/*
- * Queues a command on the least loaded connection; timeout 0 takes the
- * configured one.  Returns NGX_OK, or
- * NGX_BUSY if no connection is up or the queues are full (the job is then
- * still the caller's).  Never calls job->handler itself.
- */
-ngx_int_t ngx_media_redis_submit(ngx_media_redis_t *redis,
-    ngx_media_redis_job_t *job, ngx_msec_t timeout);
+ngx_media_redis_job_t *ngx_media_redis_send_view(ngx_media_redis_t *redis,
+    ngx_str_t *argv, ngx_uint_t argc, ngx_uint_t n, ngx_msec_t timeout,
+    ngx_media_redis_handler_pt handler, void *data);
 
 /* Whether a connection is up; connects again after a reload closed it. */
 ngx_uint_t ngx_media_redis_ready(ngx_media_redis_t *redis);
