@@ -214,6 +214,12 @@ ngx_media_redis_t *ngx_http_media_cache_redis(
 /* the last byte of an entry's head, for GETRANGE */
 #define NGX_HTTP_MEDIA_HEAD_LAST  "511"
 
+/*
+ * The phases of a request that has waited run again.  The request may be gone
+ * afterwards, and others with its connection.
+ */
+void ngx_http_media_lookup_resume(ngx_http_media_cache_ctx_t *cctx);
+
 /* An entry that cannot be read: deletes it, and says so. */
 void ngx_http_media_lookup_damaged(ngx_http_media_main_conf_t *mcf,
     ngx_str_t *key);

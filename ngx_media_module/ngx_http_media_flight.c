@@ -37,6 +37,8 @@ static void ngx_http_media_flight_look(ngx_http_media_flight_t *f);
 static void ngx_http_media_flight_expire(ngx_http_media_flight_t *f);
 static void ngx_http_media_flight_done(ngx_http_media_flight_t *f);
 static void ngx_http_media_flight_resume(ngx_http_media_cache_ctx_t *cctx);
+static ngx_http_media_flight_t *ngx_http_media_flight_step_down(
+    ngx_http_media_cache_ctx_t *cctx);
 static void ngx_http_media_flight_unlist(ngx_http_media_flight_t *f);
 
 
@@ -416,7 +418,6 @@ ngx_http_media_flight_share(ngx_http_media_cache_ctx_t *cctx,
 static void
 ngx_http_media_flight_resume(ngx_http_media_cache_ctx_t *cctx)
 {
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     ngx_queue_remove(&cctx->queue);
@@ -428,18 +429,10 @@ ngx_http_media_flight_resume(ngx_http_media_cache_ctx_t *cctx)
     }
 
     r = cctx->request;
-    c = r->connection;
 
-    ngx_http_set_log_request(c->log, r);
+    ngx_http_set_log_request(r->connection->log, r);
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "media lookup: %d",
-                   (int) cctx->status);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
+    ngx_http_media_lookup_resume(cctx);
 }
 
 
@@ -449,17 +442,9 @@ ngx_http_media_flight_land(ngx_http_media_cache_ctx_t *cctx,
 {
     ngx_http_media_flight_t  *f;
 
-    f = cctx->flight;
+    f = ngx_http_media_flight_step_down(cctx);
 
     if (f == NULL) {
-        return;
-    }
-
-    cctx->flight = NULL;
-    f->leader = NULL;
-
-    if (ngx_queue_empty(&f->waiters)) {
-        ngx_http_media_flight_idle(f);
         return;
     }
 
@@ -479,17 +464,9 @@ ngx_http_media_flight_leave(ngx_http_media_cache_ctx_t *cctx,
         cctx->lease = NULL;
     }
 
-    f = cctx->flight;
+    f = ngx_http_media_flight_step_down(cctx);
 
     if (f == NULL) {
-        return;
-    }
-
-    cctx->flight = NULL;
-    f->leader = NULL;
-
-    if (ngx_queue_empty(&f->waiters)) {
-        ngx_http_media_flight_idle(f);
         return;
     }
 
@@ -505,6 +482,31 @@ ngx_http_media_flight_leave(ngx_http_media_cache_ctx_t *cctx,
     }
 
     ngx_post_event(&f->event, &ngx_posted_events);
+}
+
+
+/* the flight that a request led, if others wait in it */
+
+static ngx_http_media_flight_t *
+ngx_http_media_flight_step_down(ngx_http_media_cache_ctx_t *cctx)
+{
+    ngx_http_media_flight_t  *f;
+
+    f = cctx->flight;
+
+    if (f == NULL) {
+        return NULL;
+    }
+
+    cctx->flight = NULL;
+    f->leader = NULL;
+
+    if (ngx_queue_empty(&f->waiters)) {
+        ngx_http_media_flight_idle(f);
+        return NULL;
+    }
+
+    return f;
 }
 
 

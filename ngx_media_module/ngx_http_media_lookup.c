@@ -351,7 +351,6 @@ static void
 ngx_http_media_lookup_done(ngx_media_redis_job_t *job,
     ngx_media_redis_reply_t *reply)
 {
-    ngx_connection_t            *c;
     ngx_http_request_t          *r;
     ngx_http_media_cache_ctx_t  *cctx;
 
@@ -366,14 +365,24 @@ ngx_http_media_lookup_done(ngx_media_redis_job_t *job,
     }
 
     r = cctx->request;
-    c = r->connection;
     cctx->job = NULL;
 
-    ngx_http_set_log_request(c->log, r);
+    ngx_http_set_log_request(r->connection->log, r);
 
-    if (ngx_http_media_lookup_take(cctx, reply) == NGX_AGAIN) {
-        return;
+    if (ngx_http_media_lookup_take(cctx, reply) != NGX_AGAIN) {
+        ngx_http_media_lookup_resume(cctx);
     }
+}
+
+
+void
+ngx_http_media_lookup_resume(ngx_http_media_cache_ctx_t *cctx)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = cctx->request;
+    c = r->connection;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "media lookup: %d",
                    (int) cctx->status);
