@@ -24,7 +24,7 @@ static ngx_int_t ngx_http_media_lookup_answered(ngx_http_request_t *r,
 static ngx_int_t ngx_http_media_lookup_guard(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_str_t *key);
 static ngx_int_t ngx_http_media_lookup_key(ngx_http_request_t *r,
-    ngx_http_media_loc_conf_t *lcf, ngx_http_media_cache_ctx_t *cctx);
+    ngx_http_media_cache_ctx_t *cctx);
 static ngx_int_t ngx_http_media_lookup_start(ngx_http_request_t *r,
     ngx_http_media_loc_conf_t *lcf, ngx_str_t *key);
 static ngx_http_media_cache_ctx_t *ngx_http_media_lookup_leader(
@@ -151,13 +151,11 @@ ngx_http_media_lookup_guard(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_media_lookup_key(ngx_http_request_t *r,
-    ngx_http_media_loc_conf_t *lcf, ngx_http_media_cache_ctx_t *cctx)
+    ngx_http_media_cache_ctx_t *cctx)
 {
     ngx_int_t    rc;
     ngx_str_t    value;
     media_str_t  key;
-
-    (void) lcf;
 
     cctx->start = ngx_current_msec;
     ngx_http_media_metrics_lookup(r, cctx);
@@ -205,7 +203,7 @@ ngx_http_media_lookup_start(ngx_http_request_t *r,
     cctx->request = r;
     cctx->object_key = *key;
 
-    rc = ngx_http_media_lookup_key(r, lcf, cctx);
+    rc = ngx_http_media_lookup_key(r, cctx);
 
     if (rc != NGX_OK) {
         return rc;

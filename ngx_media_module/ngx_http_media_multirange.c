@@ -769,15 +769,6 @@ ngx_http_media_multirange_etag(ngx_http_request_t *r, ngx_str_t *value)
 }
 
 
-void
-ngx_http_media_multirange_create_loc(ngx_http_media_multirange_loc_conf_t *lcf)
-{
-    (void) lcf;
-
-    /* set by ngx_pcalloc(): lcf->location = { 0, NULL } */
-}
-
-
 char *
 ngx_http_media_multirange_merge_loc(ngx_conf_t *cf,
     ngx_http_media_multirange_loc_conf_t *prev,

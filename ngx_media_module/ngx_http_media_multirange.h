@@ -31,8 +31,6 @@ typedef struct ngx_http_media_multirange_ctx_s
     ngx_http_media_multirange_ctx_t;
 
 
-void ngx_http_media_multirange_create_loc(
-    ngx_http_media_multirange_loc_conf_t *lcf);
 char *ngx_http_media_multirange_merge_loc(ngx_conf_t *cf,
     ngx_http_media_multirange_loc_conf_t *prev,
     ngx_http_media_multirange_loc_conf_t *conf);

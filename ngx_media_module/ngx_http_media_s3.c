@@ -362,7 +362,7 @@ ngx_http_media_s3_hide(ngx_http_request_t *r)
     p = r->args.data;
     last = p + r->args.len;
 
-    /* the lines are copied each time */
+    /* a few at most: for each, all of both lines is searched */
 
     for (n = 0; n < NGX_HTTP_MEDIA_S3_SIGNATURES; n++) {
 
