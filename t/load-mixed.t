@@ -163,19 +163,13 @@ sub webhook {
 
 sub mixed {
     my ($n) = @_;
-    my (@pipes, %failures);
+    my %failures;
     my @shares = map { my $kind = $_; map { $kind->[1] } 1 .. $kind->[0] }
         @kinds;
 
-    for my $client (1 .. $clients) {
-        pipe my $read, my $write or die "pipe: $!";
+    my @lines = $t->clients($clients, sub {
+        my ($client, $pipe) = @_;
 
-        if (my $pid = fork // die "fork: $!") {
-            push @pipes, [ $pid, $read ];
-            next;
-        }
-
-        close $read;
         srand $client + $n;
         $SIG{PIPE} = 'IGNORE';
 
@@ -183,24 +177,11 @@ sub mixed {
             my $i = int rand @shares;
             my $failure = $shares[$i]->();
 
-            print $write "kind $i: $failure\n" if defined $failure;
+            print $pipe "kind $i: $failure\n" if defined $failure;
         }
+    });
 
-        close $write;
-        POSIX::_exit(0);
-    }
-
-    for (@pipes) {
-        my ($pid, $read) = @$_;
-
-        while (<$read>) {
-            chomp;
-            $failures{$_}++;
-        }
-
-        waitpid $pid, 0;
-    }
-
+    $failures{$_}++ for @lines;
     return \%failures;
 }
 

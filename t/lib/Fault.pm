@@ -212,15 +212,12 @@ sub outcome_of {
 }
 
 
-# Clients that ask for the objects in turn, n requests in all.  Returns the
-# outcomes with their counts, and the times in ms.
+# Runs $code->($client, $pipe) in so many processes, numbered from 1; the
+# lines that they print to their pipes.
 
-sub stream {
-    my ($self, %o) = @_;
-    my $clients = $o{clients} || 8;
-    my @uris = @{ $o{uris} };
-    my $n = int(($o{n} || 200) / $clients);
-    my @pipes;
+sub clients {
+    my ($self, $clients, $code) = @_;
+    my (@pipes, @lines);
 
     for my $client (1 .. $clients) {
         pipe my $read, my $write or die "pipe: $!";
@@ -231,6 +228,35 @@ sub stream {
         }
 
         close $read;
+        $code->($client, $write);
+        close $write;
+        POSIX::_exit(0);
+    }
+
+    for (@pipes) {
+        my ($pid, $read) = @$_;
+
+        push @lines, <$read>;
+        waitpid $pid, 0;
+    }
+
+    chomp @lines;
+    return @lines;
+}
+
+
+# Clients that ask for the objects in turn, n requests in all.  Returns the
+# outcomes with their counts, and the times in ms.
+
+sub stream {
+    my ($self, %o) = @_;
+    my $clients = $o{clients} || 8;
+    my @uris = @{ $o{uris} };
+    my $n = int(($o{n} || 200) / $clients);
+    my (@times, %outcomes);
+
+    my @lines = $self->clients($clients, sub {
+        my ($client, $pipe) = @_;
         my $until = time + ($o{seconds} || 30);
 
         for my $i (1 .. $n) {
@@ -241,28 +267,17 @@ sub stream {
             my $bad = $r->{status} == 200
                 && $r->{body} ne $self->{objects}{$uri} ? ' damaged' : '';
 
-            printf $write "%.1f %s%s\n", $ms, outcome_of($r), $bad;
+            printf $pipe "%.1f %s%s\n", $ms, outcome_of($r), $bad;
             last if time > $until;
             sleep $o{pause} if $o{pause};
         }
+    });
 
-        close $write;
-        POSIX::_exit(0);
-    }
+    for (@lines) {
+        my ($ms, $outcome) = split / /, $_, 2;
 
-    my (@times, %outcomes);
-
-    for (@pipes) {
-        my ($pid, $read) = @$_;
-
-        while (my $line = <$read>) {
-            my ($ms, $outcome) = $line =~ /^(\S+) (.*)$/;
-
-            push @times, $ms;
-            $outcomes{$outcome}++;
-        }
-
-        waitpid $pid, 0;
+        push @times, $ms;
+        $outcomes{$outcome}++;
     }
 
     @times = sort { $a <=> $b } @times;
