@@ -68,6 +68,7 @@ close $f;
 
 my $pid = start_worker(MEDIA_CHILDREN_INBOUND => 2,
     MEDIA_CHILDREN_DOWNLOAD => 0, MEDIA_CHILDREN_PRIORITY => 1,
+    MEDIA_CHILDREN_UPLOAD => 0,
     NOTIFY_SOCKET => "$dir/notify", MEDIA_LOG_LEVEL => '',
     MEDIA_LOG_LEVEL_FILE => "$dir/level");
 

@@ -32,7 +32,8 @@ typedef struct {
 static const child_queue_t  child_queues[] = {
     { "webhook_inbound", inbound_job },
     { "media_priority", profile_job },
-    { "media_download", download_job }
+    { "media_download", download_job },
+    { "media_upload", upload_job }
 };
 
 static int                    child_ready_fd = -1;

@@ -33,7 +33,7 @@ static const conf_entry_t  conf_table[] = {
       CONF_FIXED },
     { "MEDIA_CHILDREN_PRIORITY", &conf_count, at(children_priority), "1",
       CONF_FIXED },
-    { "MEDIA_CHILDREN_UPLOAD", &conf_count, at(children_upload), "0",
+    { "MEDIA_CHILDREN_UPLOAD", &conf_count, at(children_upload), "2",
       CONF_FIXED },
     { "MEDIA_DOCUMENT_MAX_SIZE", &conf_mime, 0, "", 0 },
     { "MEDIA_DOCUMENT_TTL", &conf_mime, 0, "", 0 },
