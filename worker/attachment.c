@@ -196,7 +196,8 @@ attachment_load(attachment_t *a)
     a->provider = attachment_field(a, "provider");
     a->name = attachment_field(a, "name");
     a->base_url = attachment_field(a, "base_url");
-    a->token = attachment_field(a, "token");
+    (void) credential_open(attachment_field(a, "token"), a->token,
+                           sizeof(a->token));
     a->file_name = attachment_field(a, "file_name");
     a->stored = attachment_field(a, "storage_key");
     a->attempts = attachment_number(a, "attempts");
@@ -442,6 +443,7 @@ attachment_free(child_t *child, attachment_t *a)
     }
 
     explicit_bzero(a->keys, sizeof(a->keys));
+    explicit_bzero(a->token, sizeof(a->token));
     PQclear(a->row);
     a->row = NULL;
     a->fd = -1;

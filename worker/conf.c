@@ -35,6 +35,8 @@ static const conf_entry_t  conf_table[] = {
       CONF_FIXED },
     { "MEDIA_CHILDREN_UPLOAD", &conf_count, at(children_upload), "2",
       CONF_FIXED },
+    { "MEDIA_CREDENTIAL_KEY", &conf_string, at(credential_key), "",
+      CONF_SECRET },
     { "MEDIA_DOCUMENT_MAX_SIZE", &conf_mime, 0, "", 0 },
     { "MEDIA_DOCUMENT_TTL", &conf_mime, 0, "", 0 },
     { "MEDIA_DOCUMENT_TYPES", &conf_mime, 0, "", 0 },
@@ -233,9 +235,18 @@ conf_check_required(conf_t *c, const char *const *names, int *failed)
 static int
 conf_finish(conf_t *c)
 {
-    char  *url;
+    char        *url;
+    const char  *why;
 
     if (conf_check_sign(c) != 0) {
+        return -1;
+    }
+
+    why = c->credential_key == NULL ? NULL
+                                : credential_check_keys(c->credential_key);
+
+    if (why != NULL) {
+        conf_error("MEDIA_CREDENTIAL_KEY", why);
         return -1;
     }
 

@@ -28,7 +28,8 @@
 #include "media_webhook.h"
 
 
-#define MEDIA_VERSION  "0.1.0"
+#define MEDIA_VERSION   "0.1.0"
+#define CREDENTIAL_MAX  4096        /* bytes of an instance's token */
 
 
 /* what became of a job; consume.c acts on it */
@@ -81,6 +82,7 @@ typedef struct {
     char   *sign_key_id;            /* of media URLs; "" and "": they are */
     char   *sign_key;               /* not signed */
     int     sign_ttl;               /* seconds */
+    char   *credential_key;         /* "ID:HEX ..."; the first encrypts */
     media_mime_policy_t  mime;
 } conf_t;
 
@@ -345,7 +347,7 @@ typedef struct {
     const char       *provider;
     const char       *name;         /* of the instance at the provider */
     const char       *base_url;
-    const char       *token;
+    char              token[CREDENTIAL_MAX];    /* "" if there is none */
     const char       *file_name;    /* "" if the message had none */
     const char       *stored;       /* key of an earlier job, "" if none */
     const char       *declared;     /* MIME type, with parameters, or "" */
@@ -529,13 +531,16 @@ scan_result_t clamd_scan(int fd, int64_t size, char *error,
  * ("file:/path").  Writes it in the clear and a zero to dst, which the caller
  * wipes.  0, or -1 with the reason logged, never with the credential.
  */
-#define CREDENTIAL_MAX  4096
-
 int credential_open(const char *stored, char *dst, size_t size);
 /* the inverse: what to store; -1 if there is no key */
 int credential_seal(const char *credential, char *dst, size_t size);
-/* what credential_seal() would write at the most */
+/* what credential_seal() writes at the most */
 #define CREDENTIAL_STORED_MAX  (CREDENTIAL_MAX * 4 / 3 + 160)
+/* NULL if a list of keys is one, else what it must be */
+const char *credential_check_keys(const char *keys);
+/* encrypts what is in the clear, and if rotate is set what has an older key:
+   the number, or -1 */
+int credential_seal_all(child_t *child, bool rotate);
 
 
 /* file.c: an unlinked temporary file in conf.tmp_dir, -1 on failure */

@@ -32,10 +32,13 @@ static const mediactl_command_t  mediactl_commands[] = {
       " ..." },
     { "instance", mediactl_instance,
       "instance add --tenant T --provider P --name N --base-url U\n"
-      "               [--token-file F | --token-stdin]\n"
+      "               [--token-file F | --token-stdin | --token-path F]\n"
+      "               [--api-version v1|v2]\n"
       "  instance set --provider P --name N [--tenant T] [--base-url U]\n"
-      "               [--token-file F | --token-stdin] [--enable | --disable]\n"
+      "               [--token-file F | --token-stdin | --token-path F]\n"
+      "               [--api-version v1|v2] [--enable | --disable]\n"
       "  instance list [--json]\n"
+      "  instance rotate-key\n"
       "      the providers' instances; N is the name that webhooks carry" },
     { "media-url", mediactl_media_url,
       "media-url [--direct-path P] [--url U]\n"

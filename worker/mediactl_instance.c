@@ -3,7 +3,8 @@
  *
  * mediactl instance: adds, changes and lists the providers' instances.  A
  * token comes from a file or from standard input, never from the arguments,
- * and is never shown.  Webhooks that waited for an instance are taken up.
+ * is stored encrypted and never shown.  Webhooks that waited for an instance
+ * are taken up.
  */
 
 #define _GNU_SOURCE
@@ -15,18 +16,17 @@
 #include "mediactl_db.h"
 
 
-#define INSTANCE_TOKEN_MAX  4096
-
-
 typedef struct {
     const char  *tenant;
     const char  *provider;
     const char  *name;
     const char  *base_url;
     const char  *enabled;
+    const char  *api_version;
     const char  *token_file;
-    char         token[INSTANCE_TOKEN_MAX];
+    char         token[CREDENTIAL_MAX];
     bool         has_token;
+    bool         by_reference;          /* token is "file:..." */
 } instance_t;
 
 
@@ -36,21 +36,25 @@ static int instance_set(int argc, char **argv);
 static int instance_options(int argc, char **argv, instance_t *in);
 static int instance_check(const instance_t *in);
 static int instance_token(instance_t *in, FILE *f, const char *name);
+static int instance_path(instance_t *in, const char *path);
+static int instance_rotate_key(void);
 static int instance_run(instance_t *in, const char *sql,
     const char *missing);
 static int instance_take_up(child_t *child);
 
 
 static const char  instance_add_sql[] =
-    "INSERT INTO media.instances (provider, name, tenant_id, base_url, token)"
-    " SELECT $1, $2, id, $4, coalesce($5, '') FROM media.tenants"
-    "  WHERE id = $3 AND $6::boolean IS NULL"
+    "INSERT INTO media.instances (provider, name, tenant_id, base_url, token,"
+    "       api_version)"
+    " SELECT $1, $2, id, $4, coalesce($5, ''), coalesce($7, '')"
+    "   FROM media.tenants WHERE id = $3 AND $6::boolean IS NULL"
     " ON CONFLICT DO NOTHING RETURNING id";
 
 static const char  instance_set_sql[] =
     "UPDATE media.instances SET tenant_id = coalesce($3, tenant_id),"
     "       base_url = coalesce($4, base_url),"
     "       token = coalesce($5, token),"
+    "       api_version = coalesce($7, api_version),"
     "       enabled = coalesce($6::boolean, enabled), updated_at = now()"
     " WHERE provider = $1 AND name = $2 RETURNING id";
 
@@ -78,6 +82,10 @@ mediactl_instance(int argc, char **argv)
                              " FROM media.instances ORDER BY id");
     }
 
+    if (strcmp(argv[1], "rotate-key") == 0 && argc == 2) {
+        return instance_rotate_key();
+    }
+
     return instance_usage();
 }
 
@@ -86,14 +94,20 @@ static int
 instance_usage(void)
 {
     fputs("usage: mediactl instance add --tenant T --provider P --name N\n"
-          "                --base-url U [--token-file F | --token-stdin]\n"
+          "                --base-url U [TOKEN] [--api-version v1|v2]\n"
           "       mediactl instance set --provider P --name N [--tenant T]\n"
-          "                [--base-url U] [--token-file F | --token-stdin]\n"
+          "                [--base-url U] [TOKEN] [--api-version v1|v2]\n"
           "                [--enable | --disable]\n"
           "       mediactl instance list [--json]\n"
+          "       mediactl instance rotate-key\n"
           "\n"
           "P is evolution, wapi or cloudapi; N the Evolution instance name,\n"
-          "the W-API instanceId or the Cloud API phone number id.\n", stderr);
+          "the W-API instanceId or the Cloud API phone number id.\n"
+          "\n"
+          "TOKEN is --token-file F or --token-stdin, which is stored\n"
+          "encrypted, or --token-path F, of which the path is stored and\n"
+          "the worker reads the file each time.  rotate-key encrypts all\n"
+          "with the first key of MEDIA_CREDENTIAL_KEY.\n", stderr);
 
     return MEDIACTL_USAGE;
 }
@@ -144,16 +158,19 @@ instance_set(int argc, char **argv)
 static int
 instance_options(int argc, char **argv, instance_t *in)
 {
-    int    option, rc;
-    FILE  *f;
-    bool   from_stdin;
+    int          option, rc;
+    FILE        *f;
+    bool         from_stdin;
+    const char  *path;
     static const struct option  options[] = {
         { "tenant", required_argument, NULL, 't' },
         { "provider", required_argument, NULL, 'p' },
         { "name", required_argument, NULL, 'n' },
         { "base-url", required_argument, NULL, 'u' },
         { "token-file", required_argument, NULL, 'f' },
+        { "token-path", required_argument, NULL, 'P' },
         { "token-stdin", no_argument, NULL, 'i' },
+        { "api-version", required_argument, NULL, 'v' },
         { "enable", no_argument, NULL, 'e' },
         { "disable", no_argument, NULL, 'd' },
         { NULL, 0, NULL, 0 }
@@ -161,6 +178,7 @@ instance_options(int argc, char **argv, instance_t *in)
 
     memset(in, 0, sizeof(instance_t));
     from_stdin = false;
+    path = NULL;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -179,8 +197,14 @@ instance_options(int argc, char **argv, instance_t *in)
         case 'f':
             in->token_file = optarg;
             break;
+        case 'P':
+            path = optarg;
+            break;
         case 'i':
             from_stdin = true;
+            break;
+        case 'v':
+            in->api_version = optarg;
             break;
         case 'e':
             in->enabled = "true";
@@ -194,13 +218,17 @@ instance_options(int argc, char **argv, instance_t *in)
     }
 
     if (optind != argc || in->provider == NULL || in->name == NULL
-        || (from_stdin && in->token_file != NULL))
+        || from_stdin + (in->token_file != NULL) + (path != NULL) > 1)
     {
         return instance_usage();
     }
 
     if (instance_check(in) != 0) {
         return MEDIACTL_FAILED;
+    }
+
+    if (path != NULL) {
+        return instance_path(in, path);
     }
 
     if (from_stdin) {
@@ -242,6 +270,14 @@ instance_check(const instance_t *in)
 
     if (in->name[0] == '\0') {
         fprintf(stderr, "mediactl: the name is empty\n");
+        return -1;
+    }
+
+    if (in->api_version != NULL && strcmp(in->api_version, "v1") != 0
+        && strcmp(in->api_version, "v2") != 0)
+    {
+        fprintf(stderr, "mediactl: API version \"%s\" is not v1 or v2\n",
+                in->api_version);
         return -1;
     }
 
@@ -290,13 +326,63 @@ instance_token(instance_t *in, FILE *f, const char *name)
 }
 
 
+/* the worker has another working directory */
+
+static int
+instance_path(instance_t *in, const char *path)
+{
+    int  n;
+
+    if (path[0] != '/') {
+        fprintf(stderr, "mediactl: the path %s must begin with /\n", path);
+        return MEDIACTL_FAILED;
+    }
+
+    n = snprintf(in->token, sizeof(in->token), "file:%s", path);
+
+    if ((size_t) n >= sizeof(in->token)) {
+        fprintf(stderr, "mediactl: the path is too long\n");
+        return MEDIACTL_FAILED;
+    }
+
+    in->has_token = true;
+    in->by_reference = true;
+
+    return 0;
+}
+
+
+static int
+instance_rotate_key(void)
+{
+    int      n;
+    child_t  child;
+
+    if (mediactl_open(&child) != 0) {
+        return MEDIACTL_FAILED;
+    }
+
+    n = credential_seal_all(&child, true);
+    mediactl_close(&child);
+
+    if (n < 0) {
+        return MEDIACTL_FAILED;
+    }
+
+    printf("%d credentials encrypted\n", n);
+
+    return 0;
+}
+
+
 static int
 instance_run(instance_t *in, const char *sql, const char *missing)
 {
     int          rc;
+    char         sealed[CREDENTIAL_STORED_MAX];
     child_t      child;
     PGresult    *res;
-    const char  *params[6];
+    const char  *params[7];
 
     params[0] = in->provider;
     params[1] = in->name;
@@ -304,13 +390,23 @@ instance_run(instance_t *in, const char *sql, const char *missing)
     params[3] = in->base_url;
     params[4] = in->has_token ? in->token : NULL;
     params[5] = in->enabled;
+    params[6] = in->api_version;
 
     if (mediactl_open(&child) != 0) {
         return MEDIACTL_FAILED;
     }
 
+    if (in->has_token && !in->by_reference) {
+        if (credential_seal(in->token, sealed, sizeof(sealed)) != 0) {
+            mediactl_close(&child);
+            return MEDIACTL_FAILED;
+        }
+
+        params[4] = sealed;
+    }
+
     rc = MEDIACTL_FAILED;
-    res = db_exec(&child, sql, 6, params);
+    res = db_exec(&child, sql, 7, params);
 
     if (res != NULL && PQntuples(res) == 1) {
         printf("instance %s %s has id %s\n", in->provider, in->name,

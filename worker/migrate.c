@@ -3,7 +3,8 @@
  *
  * Brings the database schema up to date: the files NNNN_name.sql of
  * MEDIA_SQL_DIR in their order, each in a transaction, recorded in
- * media.schema_migrations.  A lock keeps two runs apart.
+ * media.schema_migrations.  A lock keeps two runs apart.  Then encrypts the
+ * credentials that an earlier version stored in the clear.
  */
 
 #define _GNU_SOURCE
@@ -42,7 +43,9 @@ migrate_run(void)
 
     rc = EXIT_DATABASE;
 
-    if (db_get(&child) != NULL && migrate_all(&child) == 0) {
+    if (db_get(&child) != NULL && migrate_all(&child) == 0
+        && credential_seal_all(&child, false) >= 0)
+    {
         rc = EXIT_OK;
     }
 

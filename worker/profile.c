@@ -182,11 +182,20 @@ profile_run(child_t *child, profile_t *p)
 static fetch_result_t
 profile_ask(child_t *child, profile_t *p)
 {
-    if (provider_picture(child, PQgetvalue(p->row, 0, 0),
-                         PQgetvalue(p->row, 0, 1), PQgetvalue(p->row, 0, 2),
-                         PQgetvalue(p->row, 0, 3), p->phone, p->url,
-                         sizeof(p->url)) != 0)
-    {
+    int   rc;
+    char  token[CREDENTIAL_MAX];
+
+    if (credential_open(PQgetvalue(p->row, 0, 3), token, sizeof(token)) != 0) {
+        return FETCH_RETRY;
+    }
+
+    rc = provider_picture(child, PQgetvalue(p->row, 0, 0),
+                          PQgetvalue(p->row, 0, 1),
+                          PQgetvalue(p->row, 0, 2), token, p->phone, p->url,
+                          sizeof(p->url));
+    explicit_bzero(token, sizeof(token));
+
+    if (rc != 0) {
         return FETCH_RETRY;
     }
 

@@ -11,6 +11,7 @@ use warnings;
 use Digest::SHA qw(sha256_hex);
 use E2E qw(sql sql_row sim unique_id slurp data_dir);
 use Exporter qw(import);
+use File::Temp qw(tempdir);
 use JSON::PP;
 
 our @EXPORT = qw(job_or_skip job_program tenant instance attachment source_of
@@ -55,6 +56,26 @@ sub tenant {
 }
 
 
+# a credential by reference, which needs no key
+
+my $tokens;
+
+sub token_file {
+    my ($token) = @_;
+
+    return '' if $token eq '';
+
+    $tokens //= tempdir(CLEANUP => 1);
+
+    my $file = "$tokens/" . unique_id();
+
+    open my $f, '>', $file or die "$file: $!\n";
+    print $f "$token\n";
+    close $f or die "$file: $!\n";
+    return "file:$file";
+}
+
+
 # an instance and a conversation of it, at the simulator or another base_url
 
 sub instance {
@@ -64,7 +85,8 @@ sub instance {
     my $base = $opt{base_url} // "$ENV{WHATSAPP_SIM_URL}$suffix{$provider}";
     my ($id) = sql_row('INSERT INTO media.instances (tenant_id, provider, '
         . "name, base_url, token) VALUES ('$tenant', '$provider', '$name', "
-        . quoted($base) . ', ' . quoted($opt{token} // 'a-token')
+        . quoted($base) . ', '
+        . quoted($opt{stored} // token_file($opt{token} // 'a-token'))
         . ') RETURNING id');
     my ($conversation) = sql_row('INSERT INTO media.conversations '
         . '(tenant_id, instance_id, chat) VALUES '
