@@ -79,6 +79,30 @@ media_base64_encode(char *dst, const void *src, size_t len)
 }
 
 
+size_t
+media_base64url_encode(char *dst, const void *src, size_t len)
+{
+    size_t  i, n;
+
+    n = media_base64_encode(dst, src, len);
+
+    while (n && dst[n - 1] == '=') {
+        n--;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (dst[i] == '+') {
+            dst[i] = '-';
+
+        } else if (dst[i] == '/') {
+            dst[i] = '_';
+        }
+    }
+
+    return n;
+}
+
+
 ssize_t
 media_base64_decode(void *dst, size_t size, const char *src, size_t len)
 {
@@ -352,6 +376,50 @@ media_uri_decode(char *dst, const char *src, size_t len)
     }
 
     return p - dst;
+}
+
+
+ssize_t
+media_utf8_count(const char *s, size_t len)
+{
+    size_t         i, n;
+    ssize_t        count;
+    unsigned char  ch, min, max;
+
+    count = 0;
+
+    for (i = 0; i < len; i++, count++) {
+        ch = (unsigned char) s[i];
+
+        if (ch < 0x80) {
+            continue;
+        }
+
+        if (ch < 0xc2 || ch > 0xf4) {
+            return MEDIA_ERROR;
+        }
+
+        n = ch < 0xe0 ? 1 : ch < 0xf0 ? 2 : 3;
+        min = ch == 0xe0 ? 0xa0 : ch == 0xf0 ? 0x90 : 0x80;
+        max = ch == 0xed ? 0x9f : ch == 0xf4 ? 0x8f : 0xbf;
+
+        if (len - i <= n) {
+            return MEDIA_ERROR;
+        }
+
+        for ( /* void */ ; n; n--) {
+            ch = (unsigned char) s[++i];
+
+            if (ch < min || ch > max) {
+                return MEDIA_ERROR;
+            }
+
+            min = 0x80;
+            max = 0xbf;
+        }
+    }
+
+    return count;
 }
 
 

@@ -1,8 +1,8 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * Text forms of bytes: base64 (RFC 4648), hexadecimal, AWS URI encoding; and
- * comparison in constant time.
+ * Text forms of bytes: base64 (RFC 4648), hexadecimal, AWS URI encoding,
+ * UTF-8; and comparison in constant time.
  */
 
 #ifndef MEDIA_CODEC_H
@@ -47,6 +47,12 @@ ssize_t media_base64_update(media_base64_t *ctx, void *dst, const char *src,
     size_t len);
 int media_base64_finish(const media_base64_t *ctx);
 
+/*
+ * Writes URL-safe base64 without padding (RFC 4648, section 5), no zero; dst
+ * must hold MEDIA_BASE64_LEN(len) bytes.  Returns the number written.
+ */
+size_t media_base64url_encode(char *dst, const void *src, size_t len);
+
 /* Writes 2 * len lower-case digits to dst, no terminating zero. */
 void media_hex_encode(char *dst, const void *src, size_t len);
 
@@ -66,6 +72,12 @@ ssize_t media_uri_encode(char *dst, size_t size, const char *src, size_t len,
  * bytes written, or MEDIA_ERROR for a malformed escape.
  */
 ssize_t media_uri_decode(char *dst, const char *src, size_t len);
+
+/*
+ * The number of characters of UTF-8 text (RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF), or MEDIA_ERROR.
+ */
+ssize_t media_utf8_count(const char *s, size_t len);
 
 /* 1 if equal, else 0; the time depends on the lengths only */
 int media_equal(const void *a, size_t alen, const void *b, size_t blen);

@@ -75,6 +75,13 @@ int media_json_finish(media_json_t *json);
 void media_json_place(const media_json_t *json, uint64_t *offset,
     uint64_t *len);
 
+/*
+ * Writes s as it stands between the quotes of a JSON string, no zero.  The
+ * text is not checked to be UTF-8.  Returns the length or MEDIA_NOSPACE;
+ * 6 * len is always enough.
+ */
+ssize_t media_json_write(char *dst, size_t size, media_str_t s);
+
 /* What was wrong and where ("unexpected character at byte 17"), or "". */
 const char *media_json_error(const media_json_t *json);
 

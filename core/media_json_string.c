@@ -5,6 +5,7 @@
  * the input may be cut anywhere, and collects them up to the limit.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "media_json_int.h"
@@ -450,4 +451,41 @@ static int
 media_json_stop(int go_on)
 {
     return go_on ? MEDIA_OK : MEDIA_DENIED;
+}
+
+
+ssize_t
+media_json_write(char *dst, size_t size, media_str_t s)
+{
+    char           escape[7];
+    size_t         i, n, len;
+    unsigned char  ch;
+
+    len = 0;
+
+    for (i = 0; i < s.len; i++) {
+        ch = (unsigned char) s.data[i];
+
+        if (ch >= ' ' && ch != '"' && ch != '\\') {
+            escape[0] = (char) ch;
+            n = 1;
+
+        } else if (ch >= ' ') {
+            escape[0] = '\\';
+            escape[1] = (char) ch;
+            n = 2;
+
+        } else {
+            n = (size_t) snprintf(escape, sizeof(escape), "\\u%04x", ch);
+        }
+
+        if (size - len < n) {
+            return MEDIA_NOSPACE;
+        }
+
+        memcpy(dst + len, escape, n);
+        len += n;
+    }
+
+    return (ssize_t) len;
 }

@@ -23,7 +23,6 @@ static ssize_t key_join(char *dst, size_t size, const media_str_t *parts,
     size_t n);
 static int key_presigned(media_str_t query);
 static ssize_t key_from_path(char *dst, size_t size, media_str_t path);
-static int key_utf8(media_str_t s);
 static int key_same(media_str_t a, media_str_t b);
 
 
@@ -445,56 +444,13 @@ key_from_path(char *dst, size_t size, media_str_t path)
 
     media_str_set(&key, buf, (size_t) n);
 
-    if (media_key_check(key) != MEDIA_OK || !key_utf8(key)
+    if (media_key_check(key) != MEDIA_OK || media_utf8_count(buf, key.len) < 0
         || memchr(buf, '%', key.len))
     {
         return MEDIA_ERROR;
     }
 
     return key_join(dst, size, &key, 1);
-}
-
-
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF */
-
-static int
-key_utf8(media_str_t s)
-{
-    size_t         i, n;
-    unsigned char  ch, min, max;
-
-    for (i = 0; i < s.len; i++) {
-        ch = (unsigned char) s.data[i];
-
-        if (ch < 0x80) {
-            continue;
-        }
-
-        if (ch < 0xc2 || ch > 0xf4) {
-            return 0;
-        }
-
-        n = ch < 0xe0 ? 1 : ch < 0xf0 ? 2 : 3;
-        min = ch == 0xe0 ? 0xa0 : ch == 0xf0 ? 0x90 : 0x80;
-        max = ch == 0xed ? 0x9f : ch == 0xf4 ? 0x8f : 0xbf;
-
-        if (s.len - i <= n) {
-            return 0;
-        }
-
-        for ( /* void */ ; n; n--) {
-            ch = (unsigned char) s.data[++i];
-
-            if (ch < min || ch > max) {
-                return 0;
-            }
-
-            min = 0x80;
-            max = 0xbf;
-        }
-    }
-
-    return 1;
 }
 
 

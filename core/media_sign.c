@@ -49,7 +49,6 @@ media_sign(char dst[MEDIA_SIGN_LEN], const media_sign_key_t *k,
     int            n;
     char           text[MEDIA_SIGN_TEXT_MAX];
     char           base64[MEDIA_BASE64_LEN(MEDIA_SIGN_DIGEST)];
-    size_t         i;
     unsigned       len;
     unsigned char  digest[EVP_MAX_MD_SIZE];
 
@@ -68,12 +67,8 @@ media_sign(char dst[MEDIA_SIGN_LEN], const media_sign_key_t *k,
         return MEDIA_ERROR;
     }
 
-    media_base64_encode(base64, digest, MEDIA_SIGN_DIGEST);
-
-    for (i = 0; i < MEDIA_SIGN_LEN; i++) {
-        dst[i] = (base64[i] == '+') ? '-'
-                 : (base64[i] == '/') ? '_' : base64[i];
-    }
+    media_base64url_encode(base64, digest, MEDIA_SIGN_DIGEST);
+    memcpy(dst, base64, MEDIA_SIGN_LEN);
 
     return MEDIA_OK;
 }

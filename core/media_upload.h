@@ -20,7 +20,9 @@
 
 
 #define MEDIA_UPLOAD_NAME_MAX     255       /* bytes of file_name, UTF-8 */
-#define MEDIA_UPLOAD_CAPTION_MAX  4096      /* bytes: 1024 characters */
+#define MEDIA_UPLOAD_TYPE_MAX     99        /* bytes of file_type */
+#define MEDIA_UPLOAD_CAPTION      1024      /* characters; and in bytes: */
+#define MEDIA_UPLOAD_CAPTION_MAX  4096
 #define MEDIA_UPLOAD_CLAIMS_MAX   16384     /* bytes of the JSON */
 #define MEDIA_UPLOAD_TOKEN_MAX    24576
 #define MEDIA_UPLOAD_RATE         131072    /* bytes/s that a slow client has;
@@ -101,13 +103,21 @@ const char *media_kind_name(media_kind_t kind);
 media_kind_t media_kind_by_name(media_str_t name);
 /* the category whose rule applies; OTHER for text and location */
 media_category_t media_kind_category(media_kind_t kind);
+/* image, audio, video or document */
+media_kind_t media_kind_by_type(media_str_t type);
+
+/* MEDIA_OK or MEDIA_ERROR: a conversation's row id; text of at most so many
+   characters, without control bytes but \n, \r and \t; a caption */
+int media_upload_conversation(media_str_t conversation);
+int media_upload_text(media_str_t text, size_t characters);
+int media_upload_caption(media_str_t caption);
 
 /*
- * Checks what the client said: name, type, size, conversation, caption, and
- * kind, which becomes that of the type if it is NONE.  A document may be of
- * any allowed type, a voice note is audio (or what a browser records as
- * video/webm), a sticker an image.  *limit is the number of bytes that were
- * allowed if that was exceeded.
+ * Checks what the client said: name, type (which is in lower case already),
+ * size, conversation, caption, and kind, which becomes that of the type if it
+ * is NONE.  A document may be of any allowed type, a voice note is audio (or
+ * what browsers record, audio/webm or video/webm), a sticker an image.
+ * *limit is the number of bytes that were allowed if that was exceeded.
  */
 media_upload_error_t media_upload_check(const media_mime_policy_t *policy,
     media_upload_t *u, int64_t *limit);
