@@ -25,6 +25,7 @@
 #define HTTP_CONNECT_TIME   10      /* seconds */
 #define HTTP_LOW_SPEED_TIME 10      /* seconds */
 #define HTTP_BUFFER         65536
+#define HTTP_RETRY_AFTER    86400   /* seconds; what asks for more gets that */
 
 
 typedef struct {
@@ -44,6 +45,8 @@ static int http_one(http_hop_t *hop, const char *url, bool own_headers);
 static int http_guard(http_hop_t *hop, const char *url);
 static void http_options(http_hop_t *hop, const char *url, bool own_headers);
 static void http_body_options(http_hop_t *hop);
+static void http_read_options(http_hop_t *hop);
+static int http_retry_after(CURL *curl);
 static bool http_same_origin(const char *a, const char *b);
 static bool http_next(http_hop_t *hop, char *url, size_t size);
 static curl_socket_t http_open_socket(void *data, curlsocktype purpose,
@@ -124,6 +127,7 @@ http_one(http_hop_t *hop, const char *url, bool own_headers)
 
     ans->curl_code = code;
     curl_easy_getinfo(hop->curl, CURLINFO_RESPONSE_CODE, &ans->status);
+    ans->retry_after = http_retry_after(hop->curl);
 
     /* an error page that was too long to read on is an answer still */
     if (code == CURLE_OK
@@ -221,6 +225,15 @@ http_options(http_hop_t *hop, const char *url, bool own_headers)
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, req->headers);
     }
 
+    /* libcurl repeats a request if a kept connection dies under it, or if an
+       HTTP/2 server refuses the stream */
+    if (req->once) {
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+        curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
+                         (long) CURL_HTTP_VERSION_1_1);
+    }
+
     /* no waiting for a server that does not know 100-continue */
     curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
 
@@ -251,6 +264,14 @@ http_body_options(http_hop_t *hop)
         return;
     }
 
+    if (strcmp(req->method, "POST") == 0 && req->body_fd != -1) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t) req->body_size);
+        http_read_options(hop);
+        return;
+    }
+
     if (strcmp(req->method, "POST") == 0) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
                          (curl_off_t) req->body.len);
@@ -264,16 +285,37 @@ http_body_options(http_hop_t *hop)
                          (curl_off_t) (req->body_fd == -1
                                        ? (int64_t) req->body.len
                                        : req->body_size));
-        curl_easy_setopt(curl, CURLOPT_READFUNCTION, http_read);
-        curl_easy_setopt(curl, CURLOPT_READDATA, hop);
-        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, http_seek);
-        curl_easy_setopt(curl, CURLOPT_SEEKDATA, hop);
+        http_read_options(hop);
         return;
     }
 
     if (strcmp(req->method, "GET") != 0) {
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, req->method);
     }
+}
+
+
+static void
+http_read_options(http_hop_t *hop)
+{
+    curl_easy_setopt(hop->curl, CURLOPT_READFUNCTION, http_read);
+    curl_easy_setopt(hop->curl, CURLOPT_READDATA, hop);
+    curl_easy_setopt(hop->curl, CURLOPT_SEEKFUNCTION, http_seek);
+    curl_easy_setopt(hop->curl, CURLOPT_SEEKDATA, hop);
+}
+
+
+/* a number of seconds or a date (RFC 9110, 10.2.3); libcurl knows both */
+static int
+http_retry_after(CURL *curl)
+{
+    curl_off_t  seconds;
+
+    seconds = 0;
+    curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds);
+
+    return seconds < 0 ? 0
+           : seconds > HTTP_RETRY_AFTER ? HTTP_RETRY_AFTER : (int) seconds;
 }
 
 
@@ -352,8 +394,9 @@ http_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *addr)
 }
 
 
-/* also runs on a reused connection, which an earlier request may have been
-   allowed to open to a private address */
+/* runs once the connection stands and before anything is written, also on a
+   reused one, which an earlier request may have been allowed to open to a
+   private address */
 static int
 http_connected(void *data, char *ip, char *local, int port, int local_port)
 {
@@ -368,6 +411,7 @@ http_connected(void *data, char *ip, char *local, int port, int local_port)
     (void) local_port;
 
     if (hop->private) {
+        hop->ans->written = 1;
         return CURL_PREREQFUNC_OK;
     }
 
@@ -383,6 +427,7 @@ http_connected(void *data, char *ip, char *local, int port, int local_port)
     }
 
     if (media_addr_public((struct sockaddr *) &ss)) {
+        hop->ans->written = 1;
         return CURL_PREREQFUNC_OK;
     }
 
