@@ -264,13 +264,11 @@ sigv4_signature(media_sigv4_cred_t *cred, const char *date,
     const media_sigv4_request_t *req, const sigv4_params_t *params,
     const sigv4_headers_t *headers, media_str_t payload_hash, char *dst)
 {
-    char           text[256], hash[64];
-    sigv4_out_t    out;
-    unsigned char  md[32];
+    char         text[256], hash[64];
+    sigv4_out_t  out;
 
-    if (sigv4_prepare(cred, date) != MEDIA_OK
-        || sigv4_canonical_hash(hash, req, params, headers, payload_hash)
-           != MEDIA_OK)
+    if (sigv4_canonical_hash(hash, req, params, headers, payload_hash)
+        != MEDIA_OK)
     {
         return MEDIA_ERROR;
     }
@@ -286,9 +284,22 @@ sigv4_signature(media_sigv4_cred_t *cred, const char *date,
     sigv4_put(&out, "\n", 1);
     sigv4_put(&out, hash, sizeof(hash));
 
-    if (out.failed
-        || sigv4_hmac(md, cred->key, 32, text, (size_t) (out.p - text))
-           != MEDIA_OK)
+    if (out.failed) {
+        return MEDIA_ERROR;
+    }
+
+    return sigv4_sign_text(cred, date, text, (size_t) (out.p - text), dst);
+}
+
+
+int
+sigv4_sign_text(media_sigv4_cred_t *cred, const char *date, const char *text,
+    size_t len, char *dst)
+{
+    unsigned char  md[32];
+
+    if (sigv4_prepare(cred, date) != MEDIA_OK
+        || sigv4_hmac(md, cred->key, 32, text, len) != MEDIA_OK)
     {
         return MEDIA_ERROR;
     }

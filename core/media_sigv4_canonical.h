@@ -2,7 +2,8 @@
  * Copyright (C) ngx_media contributors
  *
  * The canonical request of AWS Signature Version 4: what media_sigv4.c signs
- * and media_sigv4_verify.c checks.  Nothing else includes this.
+ * and media_sigv4_verify.c checks; and what media_post_policy.c shares with
+ * them.  Nothing else includes this.
  */
 
 #ifndef MEDIA_SIGV4_CANONICAL_H
@@ -95,6 +96,15 @@ int sigv4_canonical_hash(char *dst, const media_sigv4_request_t *req,
 int sigv4_signature(media_sigv4_cred_t *cred, const char *date,
     const media_sigv4_request_t *req, const sigv4_params_t *params,
     const sigv4_headers_t *headers, media_str_t payload_hash, char *dst);
+
+/*
+ * The same of a text to sign, where date is its day's.
+ */
+int sigv4_sign_text(media_sigv4_cred_t *cred, const char *date,
+    const char *text, size_t len, char *dst);
+
+/* 20130524T000000Z; MEDIA_ERROR also for a day that does not exist */
+int sigv4_parse_date(time_t *t, media_str_t s);
 
 /* Writes the credential scope, with key the access key before it. */
 void sigv4_put_scope(sigv4_out_t *out, const media_sigv4_cred_t *cred,

@@ -47,7 +47,6 @@ static int sigv4_check_headers(sigv4_auth_t *auth,
 static int sigv4_collect_headers(sigv4_auth_t *auth,
     const media_sigv4_request_t *req);
 static int sigv4_name_signed(const sigv4_auth_t *auth, media_str_t name);
-static int sigv4_parse_date(time_t *t, media_str_t s);
 static int sigv4_parse_http_date(time_t *t, media_str_t s);
 static int sigv4_digits(const char *p, size_t len);
 
@@ -511,9 +510,7 @@ sigv4_name_signed(const sigv4_auth_t *auth, media_str_t name)
 }
 
 
-/* 20130524T000000Z; a day that does not exist is refused */
-
-static int
+int
 sigv4_parse_date(time_t *t, media_str_t s)
 {
     char        date[MEDIA_SIGV4_DATE_LEN];
