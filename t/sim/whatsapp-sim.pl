@@ -4,8 +4,8 @@
 
 # A stand-in for WhatsApp's own servers, at the protocol level: the media CDN
 # and the APIs of Evolution, W-API and the Cloud API, as far as an incoming
-# message needs them.  What it serves is told to it over /_sim/, see README.
-# Prefork, perl core modules only.
+# message needs them, and as far as they send (Send.pm).  What it serves is told
+# to it over /_sim/, see README.  Prefork, perl core modules only.
 #
 # usage: whatsapp-sim.pl PORT DIR
 
@@ -14,6 +14,7 @@ use warnings;
 
 use Digest::SHA qw(sha1_hex sha256 sha256_hex);
 use Fcntl qw(:flock);
+use FindBin;
 use File::Path qw(make_path remove_tree);
 use IO::Socket::INET;
 use JSON::PP;
@@ -21,7 +22,11 @@ use MIME::Base64;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time sleep);
 
-use constant CHILDREN => 8;
+use lib $FindBin::Bin;
+
+use Send;
+
+use constant CHILDREN => 16;
 use constant BODY_MAX => 256 * 1024 * 1024;
 
 my ($port, $dir) = @ARGV;
@@ -32,6 +37,7 @@ my $json = JSON::PP->new->canonical;
 my @kinds = qw(cdn message wapi cloud profile fault);
 
 make_path("$dir/$_") for @kinds;
+Send::init($dir);
 
 my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
     LocalPort => $port, Listen => 512, ReuseAddr => 1)
@@ -43,20 +49,27 @@ $SIG{PIPE} = 'IGNORE';
 $SIG{TERM} = $SIG{INT} = sub { kill 'TERM', keys %children; exit 0 };
 
 while (1) {
-    while (keys %children < CHILDREN) {
-        my $pid = fork // die "whatsapp-sim: fork: $!\n";
+    start(\&SendHooks::run, 'hooks') unless grep { $_ eq 'hooks' }
+        values %children;
+    start(\&serve, 'http') while keys %children <= CHILDREN;
 
-        if ($pid == 0) {
-            $SIG{TERM} = $SIG{INT} = 'DEFAULT';
-            serve();
-        }
+    delete $children{ wait() };
+}
 
-        $children{$pid} = 1;
+
+sub start {
+    my ($run, $what) = @_;
+    my $pid = fork // die "whatsapp-sim: fork: $!\n";
+
+    if ($pid == 0) {
+        $SIG{TERM} = $SIG{INT} = 'DEFAULT';
+        srand;
+
+        close $server if $what eq 'hooks';
+        $run->();
     }
 
-    my $pid = wait;
-
-    delete $children{$pid};
+    $children{$pid} = $what;
 }
 
 
@@ -102,18 +115,27 @@ sub request {
 
     return 0 if $length > BODY_MAX;
 
+    my ($path, $query) = split /\?/, $target, 2;
+    my $r = { c => $c, method => $method, target => $target, path => $path,
+        args => args($query // ''), headers => \%h,
+        keepalive => lc($h{connection} // '') ne 'close' };
+
+    $r->{send} = Send::match($method, $path, $r->{args});
+    $r->{fault} = SendFault::pick($r, 0) if $r->{send};
+
+    return Send::reset_connection($r) if Send::is_fault($r, 'reset-before');
+
     $c->printflush("HTTP/1.1 100 Continue\r\n\r\n")
         if lc($h{expect} // '') eq '100-continue';
+
+    return Send::handle($r) if $r->{send};
 
     $body = '';
     while (length $body < $length) {
         read($c, $body, $length - length $body, length $body) or return 0;
     }
 
-    my ($path, $query) = split /\?/, $target, 2;
-    my $r = { c => $c, method => $method, target => $target, path => $path,
-        args => args($query // ''), headers => \%h, body => $body,
-        keepalive => lc($h{connection} // '') ne 'close' };
+    $r->{body} = $body;
 
     return control($r) if $path =~ m!^/_sim/!;
 
@@ -272,7 +294,8 @@ sub cloud_media {
 
 sub lookaside {
     my ($r) = @_;
-    my $item = load('cloud', $r->{args}{mid} // '');
+    my $id = $r->{args}{mid} // '';
+    my $item = load('cloud', $id) // SendCloudapi::attachment($id);
 
     return reply($r, 401, 'text/plain', '') if bad_bearer($r);
     return reply($r, 400, 'text/plain', 'User-Agent')
@@ -420,11 +443,12 @@ sub head {
 
 sub control {
     my ($r) = @_;
-    my ($what) = $r->{path} =~ m!^/_sim/(\w+)$!;
+    my ($what) = $r->{path} =~ m!^/_sim/([\w-]+)$!;
     my $in = $r->{method} eq 'POST' && length $r->{body}
         ? eval { $json->decode($r->{body}) } : {};
 
     return reply($r, 400, 'text/plain', "bad JSON\n") unless $in;
+    $what //= '';
 
     if ($what eq 'requests') {
         my $log = -e "$dir/requests" ? slurp("$dir/requests") : '';
@@ -435,8 +459,13 @@ sub control {
     if ($what eq 'reset') {
         remove_tree("$dir/$_", { keep_root => 1 }) for @kinds;
         unlink "$dir/requests";
+        Send::reset_all();
         return reply($r, 204, 'text/plain', '');
     }
+
+    my $answered = Send::control($r, $what, $in);
+
+    return $answered if defined $answered;
 
     my %key = (media => [ cdn => 'path' ], message => [ message => 'id' ],
         wapi => [ wapi => 'path' ], cloud => [ cloud => 'id' ],
