@@ -77,7 +77,11 @@ ngx_http_media_store_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    error = ngx_http_media_store_verify(r, &lcf->store, &cred);
+    error = NGX_HTTP_MEDIA_STORE_OK;
+
+    if (!ngx_http_media_store_post_form(r)) {
+        error = ngx_http_media_store_verify(r, &lcf->store, &cred);
+    }
 
     if (error != NGX_HTTP_MEDIA_STORE_OK) {
         (void) ngx_http_discard_request_body(r);
@@ -96,6 +100,10 @@ ngx_http_media_store_handler(ngx_http_request_t *r)
     if (job->error != NGX_HTTP_MEDIA_STORE_OK) {
         (void) ngx_http_discard_request_body(r);
         return ngx_http_media_store_send_error(r, job->error);
+    }
+
+    if (ngx_http_media_store_post_form(r)) {
+        return ngx_http_media_store_post(job);
     }
 
     return ngx_http_media_store_route(job, &cred);
@@ -140,19 +148,13 @@ static ngx_http_media_store_error_e
 ngx_http_media_store_verify(ngx_http_request_t *r,
     ngx_http_media_store_loc_conf_t *slcf, media_sigv4_cred_t *cred)
 {
+    int                    rc;
     ngx_str_t              path, query;
     media_sigv4_request_t  req;
 
-    ngx_memzero(cred, sizeof(media_sigv4_cred_t));
     ngx_memzero(&req, sizeof(media_sigv4_request_t));
 
-    media_str_set(&cred->access_key, (char *) slcf->access_key.data,
-                  slcf->access_key.len);
-    media_str_set(&cred->secret_key, (char *) slcf->secret_key.data,
-                  slcf->secret_key.len);
-    media_str_set(&cred->region, (char *) slcf->region.data,
-                  slcf->region.len);
-
+    ngx_http_media_store_cred(slcf, cred);
     ngx_http_media_store_split_uri(r, &path, &query);
 
     media_str_set(&req.method, (char *) r->method_name.data,
@@ -164,7 +166,37 @@ ngx_http_media_store_verify(ngx_http_request_t *r,
         return NGX_HTTP_MEDIA_STORE_INVALID_REQUEST;
     }
 
-    switch (media_sigv4_verify(cred, &req, ngx_time())) {
+    rc = media_sigv4_verify(cred, &req, ngx_time());
+
+    if (rc == MEDIA_SIGV4_MALFORMED) {
+        return ngx_http_media_get_header(r, "authorization") != NULL
+               ? NGX_HTTP_MEDIA_STORE_AUTH_MALFORMED
+               : NGX_HTTP_MEDIA_STORE_AUTH_QUERY;
+    }
+
+    return ngx_http_media_store_sigv4_error(rc);
+}
+
+
+void
+ngx_http_media_store_cred(ngx_http_media_store_loc_conf_t *slcf,
+    media_sigv4_cred_t *cred)
+{
+    ngx_memzero(cred, sizeof(media_sigv4_cred_t));
+
+    media_str_set(&cred->access_key, (char *) slcf->access_key.data,
+                  slcf->access_key.len);
+    media_str_set(&cred->secret_key, (char *) slcf->secret_key.data,
+                  slcf->secret_key.len);
+    media_str_set(&cred->region, (char *) slcf->region.data,
+                  slcf->region.len);
+}
+
+
+ngx_http_media_store_error_e
+ngx_http_media_store_sigv4_error(int rc)
+{
+    switch (rc) {
 
     case MEDIA_OK:
         return NGX_HTTP_MEDIA_STORE_OK;
@@ -187,13 +219,8 @@ ngx_http_media_store_verify(ngx_http_request_t *r,
     case MEDIA_SIGV4_SKEWED:
         return NGX_HTTP_MEDIA_STORE_SKEWED;
 
-    case MEDIA_SIGV4_UNSIGNED_HEADER:
+    default: /* MEDIA_SIGV4_UNSIGNED_HEADER */
         return NGX_HTTP_MEDIA_STORE_UNSIGNED_HEADER;
-
-    default: /* MEDIA_SIGV4_MALFORMED */
-        return ngx_http_media_get_header(r, "authorization") != NULL
-               ? NGX_HTTP_MEDIA_STORE_AUTH_MALFORMED
-               : NGX_HTTP_MEDIA_STORE_AUTH_QUERY;
     }
 }
 

@@ -57,14 +57,21 @@ typedef enum {
     NGX_HTTP_MEDIA_STORE_INVALID_REQUEST,
     NGX_HTTP_MEDIA_STORE_INVALID_URI,
     NGX_HTTP_MEDIA_STORE_KEY_TOO_LONG,
+    NGX_HTTP_MEDIA_STORE_MALFORMED_POST,
     NGX_HTTP_MEDIA_STORE_MALFORMED_XML,
     NGX_HTTP_MEDIA_STORE_META_TOO_LARGE,
     NGX_HTTP_MEDIA_STORE_METHOD,
     NGX_HTTP_MEDIA_STORE_NO_LENGTH,
     NGX_HTTP_MEDIA_STORE_NO_BUCKET,
+    NGX_HTTP_MEDIA_STORE_NO_FILE,
     NGX_HTTP_MEDIA_STORE_NO_KEY,
+    NGX_HTTP_MEDIA_STORE_NO_POST_KEY,
     NGX_HTTP_MEDIA_STORE_NO_UPLOAD,
     NGX_HTTP_MEDIA_STORE_NOT_IMPLEMENTED,
+    NGX_HTTP_MEDIA_STORE_BAD_POLICY,
+    NGX_HTTP_MEDIA_STORE_POLICY_EXPIRED,
+    NGX_HTTP_MEDIA_STORE_POLICY_FAILED,
+    NGX_HTTP_MEDIA_STORE_POST_TOO_LARGE,
     NGX_HTTP_MEDIA_STORE_PRECONDITION,
     NGX_HTTP_MEDIA_STORE_SKEWED,
     NGX_HTTP_MEDIA_STORE_MISMATCH,
@@ -103,6 +110,7 @@ typedef struct {
 
 
 typedef struct ngx_http_media_store_job_s  ngx_http_media_store_job_t;
+typedef struct ngx_http_media_store_post_s  ngx_http_media_store_post_t;
 typedef ngx_http_media_store_job_t  ngx_http_media_store_ctx_t;
 
 typedef void (*ngx_http_media_store_pt)(ngx_http_media_store_job_t *job);
@@ -137,6 +145,8 @@ typedef struct {
     off_t                            declared;  /* decoded length, or -1 */
     u_char                           line[NGX_HTTP_MEDIA_STORE_LINE_MAX];
     size_t                           line_len;
+
+    ngx_http_media_store_post_t     *post;  /* NULL: no form */
 
     EVP_MD_CTX                      *md5;
     EVP_MD_CTX                      *sha256;    /* of the body, or NULL */
@@ -275,6 +285,12 @@ char *ngx_http_media_store_merge_loc(ngx_conf_t *cf,
     ngx_http_media_store_loc_conf_t *conf);
 ngx_int_t ngx_http_media_store_init_process(ngx_cycle_t *cycle);
 
+/* what verifies a request; the key is not made yet */
+void ngx_http_media_store_cred(ngx_http_media_store_loc_conf_t *slcf,
+    media_sigv4_cred_t *cred);
+/* the error that a MEDIA_SIGV4_* code stands for, but _MALFORMED */
+ngx_http_media_store_error_e ngx_http_media_store_sigv4_error(int rc);
+
 void ngx_http_media_store_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 
@@ -373,6 +389,10 @@ ngx_uint_t ngx_http_media_store_etag_match(ngx_str_t *list, ngx_str_t *etag);
 
 /* ngx_http_media_store_body.c: the request body as it arrives */
 
+/* What a body needs, of which nothing is known yet.  Sets job->error. */
+ngx_int_t ngx_http_media_store_body_create(ngx_http_media_store_job_t *job,
+    ngx_http_request_t *r);
+
 /* Reads the headers that describe the body.  Sets job->error. */
 ngx_int_t ngx_http_media_store_body_init(ngx_http_media_store_job_t *job,
     ngx_http_request_t *r, media_sigv4_cred_t *cred);
@@ -387,14 +407,34 @@ void ngx_http_media_store_body_free(ngx_http_media_store_upload_t *up);
 /* work() of a job with a body: takes job->buffer */
 void ngx_http_media_store_body_work(ngx_http_media_store_job_t *job);
 
+/* The temporary file, if the bucket exists.  Sets job->error. */
+ngx_int_t ngx_http_media_store_body_open(ngx_http_media_store_job_t *job);
+/* bytes of the object; sets job->error */
+void ngx_http_media_store_body_data(ngx_http_media_store_job_t *job,
+    u_char *p, size_t n);
+
+
+/* ngx_http_media_store_post.c: objects posted by HTML forms */
+
+/* 1 if a request is such a form, which its policy authenticates */
+ngx_uint_t ngx_http_media_store_post_form(ngx_http_request_t *r);
+/* what a handler returns */
+ngx_int_t ngx_http_media_store_post(ngx_http_media_store_job_t *job);
+/* in a thread: takes job->buffer */
+void ngx_http_media_store_post_data(ngx_http_media_store_job_t *job);
+
 
 /* operations */
 
 ngx_int_t ngx_http_media_store_get(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_put(ngx_http_media_store_job_t *job);
+/* in a thread, once the body is whole: makes it the object */
+void ngx_http_media_store_put_work(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_delete(ngx_http_media_store_job_t *job);
 ngx_int_t ngx_http_media_store_delete_many(ngx_http_media_store_job_t *job);
 
+/* 1 if an object keeps a header; *name is then as it is stored */
+ngx_uint_t ngx_http_media_store_kept(ngx_str_t *name);
 /* the headers that an object keeps, to job->lines; NGX_OK or job->error */
 ngx_int_t ngx_http_media_store_keep_headers(ngx_http_media_store_job_t *job,
     ngx_http_request_t *r);

@@ -41,6 +41,43 @@ ngx_http_media_store_body_init(ngx_http_media_store_job_t *job,
     ngx_str_t                      *h;
     ngx_http_media_store_upload_t  *up;
 
+    if (ngx_http_media_store_body_create(job, r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    job->error = NGX_HTTP_MEDIA_STORE_INTERNAL;
+    up = job->upload;
+
+    h = ngx_http_media_get_header(r, "content-md5");
+    if (h != NULL
+        && ngx_http_media_store_job_string(job, &up->content_md5, h) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_media_store_body_form(job, r, cred) != NGX_OK
+        || ngx_http_media_store_body_checksum(job, r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_media_store_body_digests(up) != NGX_OK) {
+        job->error = NGX_HTTP_MEDIA_STORE_INTERNAL;
+        return NGX_ERROR;
+    }
+
+    job->error = NGX_HTTP_MEDIA_STORE_OK;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_media_store_body_create(ngx_http_media_store_job_t *job,
+    ngx_http_request_t *r)
+{
+    ngx_http_media_store_upload_t  *up;
+
     job->error = NGX_HTTP_MEDIA_STORE_INTERNAL;
 
     up = ngx_pcalloc(job->pool, sizeof(ngx_http_media_store_upload_t));
@@ -66,21 +103,8 @@ ngx_http_media_store_body_init(ngx_http_media_store_job_t *job,
         up->declared = 0;
     }
 
-    h = ngx_http_media_get_header(r, "content-md5");
-    if (h != NULL
-        && ngx_http_media_store_job_string(job, &up->content_md5, h) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_media_store_body_form(job, r, cred) != NGX_OK
-        || ngx_http_media_store_body_checksum(job, r) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_media_store_body_digests(up) != NGX_OK) {
-        job->error = NGX_HTTP_MEDIA_STORE_INTERNAL;
+    up->md5 = ngx_http_media_store_digest(EVP_md5());
+    if (up->md5 == NULL) {
         return NGX_ERROR;
     }
 
@@ -280,11 +304,6 @@ static ngx_int_t
 ngx_http_media_store_body_digests(ngx_http_media_store_upload_t *up)
 {
     const EVP_MD  *md;
-
-    up->md5 = ngx_http_media_store_digest(EVP_md5());
-    if (up->md5 == NULL) {
-        return NGX_ERROR;
-    }
 
     if (up->payload_hash.len) {
         up->sha256 = ngx_http_media_store_digest(EVP_sha256());

@@ -48,8 +48,6 @@ static void ngx_http_media_store_trailer_verify(
 static ngx_int_t ngx_http_media_store_chunk_signature(
     ngx_http_media_store_upload_t *up, const char *algorithm,
     const char *empty, u_char *hash, u_char *given);
-static void ngx_http_media_store_body_data(ngx_http_media_store_job_t *job,
-    u_char *p, size_t n);
 static void ngx_http_media_store_body_end(ngx_http_media_store_job_t *job);
 static ngx_http_media_store_error_e ngx_http_media_store_body_compare(
     ngx_http_media_store_upload_t *up);
@@ -60,19 +58,17 @@ static ngx_http_media_store_error_e ngx_http_media_store_sum_compare(
 void
 ngx_http_media_store_body_work(ngx_http_media_store_job_t *job)
 {
-    if (job->upload->in_memory == 0 && job->fd == NGX_INVALID_FILE) {
-
-        if (access((char *) job->bucket_path.data, F_OK) == -1) {
-            job->error = NGX_HTTP_MEDIA_STORE_NO_BUCKET;
-            return;
-        }
-
-        if (ngx_http_media_store_temp_open(job) != NGX_OK) {
-            return;
-        }
+    if (job->upload->in_memory == 0 && job->upload->post == NULL
+        && job->fd == NGX_INVALID_FILE
+        && ngx_http_media_store_body_open(job) != NGX_OK)
+    {
+        return;
     }
 
-    if (job->upload->form == NGX_HTTP_MEDIA_STORE_PLAIN) {
+    if (job->upload->post != NULL) {
+        ngx_http_media_store_post_data(job);
+
+    } else if (job->upload->form == NGX_HTTP_MEDIA_STORE_PLAIN) {
         ngx_http_media_store_body_data(job, job->buffer, job->buffered);
 
     } else {
@@ -90,6 +86,18 @@ ngx_http_media_store_body_work(ngx_http_media_store_job_t *job)
     if (job->error != NGX_HTTP_MEDIA_STORE_OK || job->last) {
         ngx_http_media_store_temp_discard(job);
     }
+}
+
+
+ngx_int_t
+ngx_http_media_store_body_open(ngx_http_media_store_job_t *job)
+{
+    if (access((char *) job->bucket_path.data, F_OK) == -1) {
+        job->error = NGX_HTTP_MEDIA_STORE_NO_BUCKET;
+        return NGX_ERROR;
+    }
+
+    return ngx_http_media_store_temp_open(job);
 }
 
 
@@ -364,7 +372,7 @@ ngx_http_media_store_chunk_signature(ngx_http_media_store_upload_t *up,
 }
 
 
-static void
+void
 ngx_http_media_store_body_data(ngx_http_media_store_job_t *job, u_char *p,
     size_t n)
 {

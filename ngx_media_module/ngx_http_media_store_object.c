@@ -24,10 +24,8 @@ static ngx_int_t ngx_http_media_store_get_header(
     ngx_str_t *value);
 static ngx_int_t ngx_http_media_store_get_send(
     ngx_http_media_store_job_t *job, ngx_http_request_t *r);
-static void ngx_http_media_store_put_work(ngx_http_media_store_job_t *job);
 static ngx_uint_t ngx_http_media_store_put_allowed(
     ngx_http_media_store_job_t *job);
-static ngx_uint_t ngx_http_media_store_kept(ngx_str_t *name);
 static void ngx_http_media_store_delete_work(
     ngx_http_media_store_job_t *job);
 
@@ -459,7 +457,7 @@ failed:
 
 /* the body is whole, or there is a source to copy */
 
-static void
+void
 ngx_http_media_store_put_work(ngx_http_media_store_job_t *job)
 {
     off_t                           size;
@@ -628,7 +626,7 @@ ngx_http_media_store_keep_headers(ngx_http_media_store_job_t *job,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_media_store_kept(ngx_str_t *name)
 {
     ngx_uint_t  i;
