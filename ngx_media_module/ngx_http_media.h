@@ -21,6 +21,7 @@
 #include "ngx_http_media_multirange.h"
 #include "ngx_http_media_purge.h"
 #include "ngx_http_media_serve.h"
+#include "ngx_http_media_upload.h"
 #include "ngx_http_media_webhook.h"
 #include "ngx_http_media_store.h"
 #include "ngx_http_media_zone.h"
@@ -92,6 +93,7 @@ typedef struct ngx_http_media_loc_conf_s {
     ngx_http_media_multirange_loc_conf_t  multirange;
     ngx_http_media_webhook_loc_conf_t   webhook;
     ngx_http_media_store_loc_conf_t     store;
+    ngx_http_media_upload_loc_conf_t    upload;
     ngx_uint_t                          metrics;    /* are shown here */
 } ngx_http_media_loc_conf_t;
 
@@ -166,6 +168,9 @@ typedef struct {
     ngx_http_media_slice_ctx_t          slice;      /* of a main request */
     ngx_http_media_webhook_ctx_t       *webhook;
     ngx_http_media_store_ctx_t         *store;
+    ngx_http_media_upload_ctx_t        *upload;
+    ngx_str_t                           query;      /* of a subrequest to S3,
+                                                       canonical */
     unsigned                            hidden:1;   /* the lines that are
                                                        logged are copies */
 } ngx_http_media_ctx_t;
@@ -187,6 +192,10 @@ ngx_int_t ngx_http_media_hide(ngx_http_request_t *r, ngx_str_t *secret);
 /* postconfiguration: a handler of a phase; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_media_add_handler(ngx_conf_t *cf,
     ngx_http_phases phase, ngx_http_handler_pt handler);
+
+/* a complex value at an offset whose unset state is NGX_CONF_UNSET_PTR */
+char *ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* reads a secret of a few lines into the ngx_str_t at cmd->offset */
 char *ngx_http_media_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -265,6 +274,18 @@ void ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf);
 char *ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *prev, ngx_http_media_s3_loc_conf_t *conf);
 extern ngx_conf_enum_t  ngx_http_media_s3_styles[];
+
+/*
+ * The Host header of an endpoint, "http[s]://host[:port]", in the style of
+ * conf; cuts a slash off the endpoint.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
+    ngx_http_media_s3_loc_conf_t *conf, ngx_str_t *endpoint,
+    ngx_str_t *value);
+
+/* the path of a request for a checked key: NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_media_s3_key_path(ngx_pool_t *pool,
+    ngx_http_media_s3_loc_conf_t *conf, media_str_t key, ngx_str_t *path);
 
 /*
  * The object key of a request, not checked.  Returns NGX_OK or NGX_ERROR; the

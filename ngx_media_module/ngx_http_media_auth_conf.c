@@ -667,9 +667,9 @@ ngx_http_media_auth_check_location(ngx_http_media_loc_conf_t *lcf)
                "locations";
     }
 
-    /* the URI of media_url is no key, whatever the server says of caching */
+    /* the URI of these is no key, whatever the server says of caching */
 
-    if (lcf->auth.url) {
+    if (lcf->auth.url || lcf->upload.api) {
         lcf->serve.enable = 0;
         lcf->cache.enable = 0;
         lcf->s3.key = NULL;

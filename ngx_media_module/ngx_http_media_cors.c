@@ -33,6 +33,13 @@ static ngx_str_t  ngx_http_media_cors_request_headers =
     ngx_string("Authorization, Range, If-Match, If-None-Match, "
                "If-Modified-Since, If-Unmodified-Since, If-Range");
 
+static ngx_str_t  ngx_http_media_cors_api_methods =
+    ngx_string("GET, POST, DELETE");
+static ngx_str_t  ngx_http_media_cors_api_headers =
+    ngx_string("Authorization, Content-Type, Idempotency-Key, Upload-Token");
+static ngx_str_t  ngx_http_media_cors_api_response_headers =
+    ngx_string("Retry-After");
+
 static ngx_str_t  ngx_http_media_cors_response_headers =
     ngx_string("Content-Length, Content-Range, Accept-Ranges, ETag, "
                "Last-Modified, Content-Disposition, X-Cache");
@@ -52,10 +59,14 @@ ngx_http_media_cors_preflight(ngx_http_request_t *r)
     }
 
     if (ngx_media_add_header(r, "Access-Control-Allow-Methods",
-                             &ngx_http_media_cors_methods)
+                             lcf->upload.api
+                             ? &ngx_http_media_cors_api_methods
+                             : &ngx_http_media_cors_methods)
         == NULL
         || ngx_media_add_header(r, "Access-Control-Allow-Headers",
-                                &ngx_http_media_cors_request_headers)
+                                lcf->upload.api
+                                ? &ngx_http_media_cors_api_headers
+                                : &ngx_http_media_cors_request_headers)
            == NULL
         || ngx_media_add_header(r, "Access-Control-Max-Age",
                                 &ngx_http_media_cors_max_age)
@@ -107,7 +118,9 @@ ngx_http_media_cors_headers(ngx_http_request_t *r)
 
     if (r->method != NGX_HTTP_OPTIONS
         && ngx_http_media_header_set(r, "Access-Control-Expose-Headers",
-                                     &ngx_http_media_cors_response_headers)
+                             mlcf->upload.api
+                             ? &ngx_http_media_cors_api_response_headers
+                             : &ngx_http_media_cors_response_headers)
            == NULL)
     {
         return NGX_ERROR;

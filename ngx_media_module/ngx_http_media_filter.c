@@ -73,17 +73,18 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (!lcf->serve.enable && !lcf->auth.url) {
+    if (!lcf->serve.enable && !lcf->auth.url && !lcf->upload.api) {
         return ngx_http_next_header_filter(r);
     }
 
-    rc = ngx_http_media_error_header(r);
+    rc = (ctx && ctx->upload && ctx->upload->answered)
+         ? NGX_DECLINED : ngx_http_media_error_header(r);
 
     if (rc == NGX_OK) {
         return ngx_http_next_header_filter(r);
     }
 
-    if (rc == NGX_DECLINED && lcf->auth.url) {
+    if (rc == NGX_DECLINED && (lcf->auth.url || lcf->upload.api)) {
         rc = ngx_http_media_cors_headers(r);
 
         return (rc == NGX_OK) ? ngx_http_next_header_filter(r) : rc;

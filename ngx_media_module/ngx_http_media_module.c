@@ -22,8 +22,6 @@ static char *ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t ngx_http_media_hide_copy(ngx_http_request_t *r,
     ngx_str_t *line);
 static void ngx_http_media_hide_in(ngx_str_t *line, ngx_str_t *secret);
-static char *ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static ngx_int_t ngx_http_media_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_media_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_media_init_process(ngx_cycle_t *cycle);
@@ -297,6 +295,8 @@ static ngx_command_t  ngx_http_media_commands[] = {
 
     NGX_HTTP_MEDIA_STORE_COMMANDS
 
+    NGX_HTTP_MEDIA_UPLOAD_COMMANDS
+
       ngx_null_command
 };
 
@@ -511,6 +511,7 @@ ngx_http_media_create_loc_conf(ngx_conf_t *cf)
     ngx_http_media_auth_create_loc(&lcf->auth);
     ngx_http_media_serve_create_loc(&lcf->serve);
     ngx_http_media_webhook_create_loc(&lcf->webhook);
+    ngx_http_media_upload_create_loc(&lcf->upload);
 
     return lcf;
 }
@@ -560,13 +561,16 @@ ngx_http_media_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return rv;
     }
 
-    return ngx_http_media_store_merge_loc(cf, &prev->store, &conf->store);
+    rv = ngx_http_media_store_merge_loc(cf, &prev->store, &conf->store);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_media_upload_merge_loc(cf, &prev->upload, conf);
 }
 
 
-/* a complex value at an offset whose unset state is NGX_CONF_UNSET_PTR */
-
-static char *
+char *
 ngx_http_media_set_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char  *p = conf;

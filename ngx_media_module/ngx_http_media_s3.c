@@ -35,8 +35,8 @@ static ngx_int_t ngx_http_media_s3_location_key(ngx_http_request_t *r,
     ngx_str_t *key);
 static ngx_http_media_s3_ctx_t *ngx_http_media_s3_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_s3_public(ngx_conf_t *cf, ngx_str_t *url);
-static ngx_int_t ngx_http_media_s3_host(ngx_conf_t *cf,
-    ngx_http_media_s3_loc_conf_t *conf);
+static ngx_int_t ngx_http_media_s3_path(ngx_http_request_t *r,
+    ngx_str_t *path);
 static ngx_int_t ngx_http_media_s3_cred(ngx_conf_t *cf,
     ngx_http_media_s3_loc_conf_t *conf);
 static ngx_int_t ngx_http_media_s3_hide(ngx_http_request_t *r);
@@ -115,8 +115,34 @@ ngx_http_media_s3_location_key(ngx_http_request_t *r, ngx_str_t *key)
 ngx_int_t
 ngx_http_media_s3_uri(ngx_http_request_t *r, ngx_str_t *uri)
 {
-    u_char                     *p;
-    ssize_t                     n;
+    ngx_int_t              rc;
+    ngx_str_t              path;
+    ngx_http_media_ctx_t  *ctx;
+
+    rc = ngx_http_media_s3_path(r, &path);
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
+
+    if (rc != NGX_OK || ctx == NULL || ctx->query.len == 0) {
+        *uri = path;
+        return rc;
+    }
+
+    uri->data = ngx_pnalloc(r->pool, path.len + 1 + ctx->query.len);
+    if (uri->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    uri->len = ngx_sprintf(uri->data, "%V?%V", &path, &ctx->query)
+               - uri->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_s3_path(ngx_http_request_t *r, ngx_str_t *path)
+{
     ngx_str_t                   key;
     media_str_t                 name;
     ngx_http_media_loc_conf_t  *lcf;
@@ -139,27 +165,36 @@ ngx_http_media_s3_uri(ngx_http_request_t *r, ngx_str_t *uri)
         return NGX_DECLINED;
     }
 
-    p = ngx_pnalloc(r->pool, sizeof("//") - 1 + lcf->s3.bucket.len
-                             + 3 * key.len);
+    return ngx_http_media_s3_key_path(r->pool, &lcf->s3, name, path);
+}
+
+
+ngx_int_t
+ngx_http_media_s3_key_path(ngx_pool_t *pool,
+    ngx_http_media_s3_loc_conf_t *conf, media_str_t key, ngx_str_t *path)
+{
+    u_char   *p;
+    ssize_t   n;
+
+    p = ngx_pnalloc(pool, sizeof("//") - 1 + conf->bucket.len + 3 * key.len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    uri->data = p;
+    path->data = p;
     *p++ = '/';
 
-    if (lcf->s3.style == NGX_HTTP_MEDIA_S3_PATH) {
-        p = ngx_cpymem(p, lcf->s3.bucket.data, lcf->s3.bucket.len);
+    if (conf->style == NGX_HTTP_MEDIA_S3_PATH) {
+        p = ngx_cpymem(p, conf->bucket.data, conf->bucket.len);
         *p++ = '/';
     }
 
-    n = media_uri_encode((char *) p, 3 * key.len, (char *) key.data, key.len,
-                         1);
+    n = media_uri_encode((char *) p, 3 * key.len, key.data, key.len, 1);
     if (n < 0) {
         return NGX_ERROR;
     }
 
-    uri->len = p + n - uri->data;
+    path->len = p + n - path->data;
 
     return NGX_OK;
 }
@@ -214,13 +249,14 @@ ngx_http_media_s3_authorization(ngx_http_request_t *r, ngx_str_t *value)
     size_t                      size;
     ssize_t                     n;
     ngx_int_t                   rc;
-    ngx_str_t                   uri, *method;
+    ngx_str_t                   path, *method;
     media_sigv4_header_t        headers[NGX_HTTP_MEDIA_S3_HEADERS], *h;
+    ngx_http_media_ctx_t       *ctx;
     media_sigv4_request_t       req;
     ngx_http_media_s3_ctx_t    *sctx;
     ngx_http_media_loc_conf_t  *lcf;
 
-    rc = ngx_http_media_s3_uri(r, &uri);
+    rc = ngx_http_media_s3_path(r, &path);
 
     if (rc != NGX_OK) {
         return rc;
@@ -231,6 +267,7 @@ ngx_http_media_s3_authorization(ngx_http_request_t *r, ngx_str_t *value)
         return NGX_ERROR;
     }
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_media_module);
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
     ngx_memzero(&req, sizeof(media_sigv4_request_t));
@@ -241,8 +278,8 @@ ngx_http_media_s3_authorization(ngx_http_request_t *r, ngx_str_t *value)
                                                       : &r->method_name;
 
     media_str_set(&req.method, (char *) method->data, method->len);
-    media_str_set(&req.path, (char *) uri.data, uri.len);
-    media_str_set(&req.query, "", 0);
+    media_str_set(&req.path, (char *) path.data, path.len);
+    media_str_set(&req.query, (char *) ctx->query.data, ctx->query.len);
     media_str_set(&req.payload_hash, MEDIA_SIGV4_UNSIGNED,
                   sizeof(MEDIA_SIGV4_UNSIGNED) - 1);
 
@@ -573,7 +610,8 @@ ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
-    if (ngx_http_media_s3_host(cf, conf) != NGX_OK
+    if (ngx_http_media_s3_host(cf, conf, &conf->endpoint, &conf->host)
+        != NGX_OK
         || ngx_http_media_s3_cred(cf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -610,13 +648,14 @@ ngx_http_media_s3_public(ngx_conf_t *cf, ngx_str_t *url)
 }
 
 
-static ngx_int_t
-ngx_http_media_s3_host(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf)
+ngx_int_t
+ngx_http_media_s3_host(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf,
+    ngx_str_t *endpoint, ngx_str_t *value)
 {
     u_char     *p;
     ngx_str_t   host;
 
-    host = conf->endpoint;
+    host = *endpoint;
 
     if (ngx_strncmp(host.data, "https://", 8) == 0) {
         host.data += 8;
@@ -632,19 +671,19 @@ ngx_http_media_s3_host(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf)
 
     if (host.len && host.data[host.len - 1] == '/') {
         host.len--;
-        conf->endpoint.len--;
+        endpoint->len--;
     }
 
     if (host.len == 0
         || strcspn((char *) host.data, "/?#@ ") < host.len)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid s3 endpoint \"%V\"", &conf->endpoint);
+                           "invalid s3 endpoint \"%V\"", endpoint);
         return NGX_ERROR;
     }
 
     if (conf->style == NGX_HTTP_MEDIA_S3_PATH) {
-        conf->host = host;
+        *value = host;
         return NGX_OK;
     }
 
@@ -653,8 +692,8 @@ ngx_http_media_s3_host(ngx_conf_t *cf, ngx_http_media_s3_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    conf->host.data = p;
-    conf->host.len = ngx_sprintf(p, "%V.%V", &conf->bucket, &host) - p;
+    value->data = p;
+    value->len = ngx_sprintf(p, "%V.%V", &conf->bucket, &host) - p;
 
     return NGX_OK;
 }

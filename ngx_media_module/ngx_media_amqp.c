@@ -623,7 +623,9 @@ ngx_media_amqp_publish(ngx_media_amqp_t *amqp, ngx_media_amqp_message_t *msg,
 
     ngx_memzero(&publish, sizeof(amqp_basic_publish_t));
     publish.exchange = ngx_media_amqp_bytes(&amqp->conf->exchange);
-    publish.routing_key = ngx_media_amqp_bytes(&amqp->conf->routing_key);
+    publish.routing_key = msg->routing_key.len
+                          ? ngx_media_amqp_bytes(&msg->routing_key)
+                          : ngx_media_amqp_bytes(&amqp->conf->routing_key);
     publish.mandatory = 1;
 
     p = ngx_media_amqp_put(p, end, NGX_MEDIA_AMQP_CHANNEL,

@@ -51,6 +51,7 @@ typedef struct {
 /* a message; all of its memory lives until job.handler is called */
 typedef struct {
     ngx_media_job_t          job;           /* handler and data: the owner's */
+    ngx_str_t                routing_key;   /* empty: the configured one */
     ngx_str_t                id;
     ngx_str_t                provider;
     ngx_str_t                instance;

@@ -78,11 +78,14 @@ sub directives_of_source {
         $field{$1} = $2 if "$1 $2" =~ /^(\w+) .*_conf_t,\s*([\w.]+)\)/s;
     }
 
-    while ($text =~ /_WEBHOOK_(?:MAIN|LOC)\("(media_\w+)",\s*\w+, ([\w.]+)\)/g)
+    while ($text =~ /_(WEBHOOK|UPLOAD)_(?:MAIN|LOC)\("(media_\w+)",
+        (?:\s*NGX_CONF_\w+,)?\s*\w+,\s([\w.]+)\)/xg)
     {
-        $d{$1} = undef;
-        $field{$1} = "webhook.$2";
+        $d{$2} = undef;
+        $field{$2} = lc($1) . ".$3";
     }
+
+    $d{$1} = undef while $text =~ /_UPLOAD_API\("(media_\w+)"/g;
 
     while ($text =~ /ngx_conf_(?:merge|init)_(?!ptr)(\w*?)_?value\(
         \w+->([\w.]+|peer\.\w+)[^;]*?,\s*([^,;]+)\);/xg)

@@ -1,0 +1,278 @@
+
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * Requests to S3 for an endpoint, by subrequests to the location of
+ * media_upload_store, which signs them.  Answers are read in memory:
+ * subrequest_output_buffer_size of that location bounds them.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_media.h"
+
+
+typedef struct {
+    ngx_uint_t   method;
+    ngx_str_t    name;
+} ngx_http_media_upload_method_t;
+
+
+static ngx_int_t ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr,
+    ngx_uint_t method, ngx_str_t *query, ngx_str_t *body);
+static ngx_int_t ngx_http_media_upload_s3_body(ngx_http_request_t *sr,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_media_upload_s3_done(ngx_http_request_t *sr,
+    void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_media_upload_s3_text(ngx_http_request_t *sr,
+    ngx_str_t *text);
+static void ngx_http_media_upload_s3_resume(ngx_http_request_t *r);
+
+
+static ngx_http_media_upload_method_t  ngx_http_media_upload_methods[] = {
+    { NGX_HTTP_HEAD, ngx_string("HEAD") },
+    { NGX_HTTP_GET, ngx_string("GET") },
+    { NGX_HTTP_POST, ngx_string("POST") },
+    { NGX_HTTP_DELETE, ngx_string("DELETE") },
+    { 0, ngx_null_string }
+};
+
+
+ngx_int_t
+ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
+    const char *key, ngx_str_t *query, ngx_str_t *body,
+    ngx_http_media_upload_answer_pt handler)
+{
+    ngx_str_t                     uri;
+    ngx_uint_t                    flags;
+    ngx_http_request_t           *sr;
+    ngx_http_media_loc_conf_t    *lcf;
+    ngx_http_post_subrequest_t   *ps;
+    ngx_http_media_upload_ctx_t  *uctx;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+    uctx = ngx_http_media_upload_ctx(r);
+
+    uri.len = lcf->upload.prefix.len + ngx_strlen(key);
+    uri.data = ngx_pnalloc(r->pool, uri.len);
+    ps = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
+
+    if (uri.data == NULL || ps == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(uri.data, "%V%s", &lcf->upload.prefix, key);
+
+    ngx_memzero(&uctx->answer, sizeof(ngx_http_media_upload_answer_t));
+    uctx->answered_by = handler;
+    uctx->waiting = 1;
+
+    ps->handler = ngx_http_media_upload_s3_done;
+    ps->data = uctx;
+
+    flags = (method == NGX_HTTP_HEAD) ? 0 : NGX_HTTP_SUBREQUEST_IN_MEMORY;
+
+    if (ngx_http_subrequest(r, &uri, NULL, &sr, ps, flags) != NGX_OK
+        || ngx_http_media_upload_s3_prepare(sr, method, query, body)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_media_upload_s3_resume;
+
+    return NGX_OK;
+}
+
+
+/* nothing of the client's request is the subrequest's */
+
+static ngx_int_t
+ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr, ngx_uint_t method,
+    ngx_str_t *query, ngx_str_t *body)
+{
+    ngx_http_media_ctx_t            *ctx;
+    ngx_http_media_upload_method_t  *m;
+
+    ctx = ngx_http_media_get_ctx(sr);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->query = *query;
+
+    for (m = ngx_http_media_upload_methods; m->method != method; m++) {
+        /* void */
+    }
+
+    sr->method = m->method;
+    sr->method_name = m->name;
+    sr->header_only = (method == NGX_HTTP_HEAD);
+    sr->request_body = NULL;
+    sr->headers_in.chunked = 0;
+    sr->headers_in.content_length = NULL;
+    sr->headers_in.content_length_n = (method == NGX_HTTP_POST) ? 0 : -1;
+    sr->headers_in.content_type = NULL;
+
+    if (method != NGX_HTTP_POST) {
+        return NGX_OK;
+    }
+
+    return ngx_http_media_upload_s3_body(sr, body);
+}
+
+
+/* the Content-Type of a body that is sent is the one of the upload */
+
+static ngx_int_t
+ngx_http_media_upload_s3_body(ngx_http_request_t *sr, ngx_str_t *body)
+{
+    ngx_buf_t        *b;
+    media_str_t      *type;
+    ngx_table_elt_t  *h;
+
+    h = ngx_pcalloc(sr->pool, sizeof(ngx_table_elt_t));
+    sr->request_body = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
+
+    if (h == NULL || sr->request_body == NULL) {
+        return NGX_ERROR;
+    }
+
+    type = &ngx_http_media_upload_ctx(sr->parent)->upload.file_type;
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "Content-Type");
+    h->lowcase_key = (u_char *) "content-type";
+    h->value.data = (u_char *) type->data;
+    h->value.len = type->len;
+
+    sr->headers_in.content_type = h;
+
+    if (body->len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_str_set(&h->value, "application/xml");
+
+    b = ngx_calloc_buf(sr->pool);
+    sr->request_body->bufs = ngx_alloc_chain_link(sr->pool);
+
+    if (b == NULL || sr->request_body->bufs == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+    b->last_buf = 1;
+
+    sr->request_body->bufs->buf = b;
+    sr->request_body->bufs->next = NULL;
+    sr->headers_in.content_length_n = body->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_upload_s3_done(ngx_http_request_t *sr, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_upstream_headers_in_t  *in;
+    ngx_http_media_upload_ctx_t     *uctx;
+    ngx_http_media_upload_answer_t  *answer;
+
+    uctx = data;
+    answer = &uctx->answer;
+
+    if (!uctx->waiting) {
+        return NGX_OK;
+    }
+
+    uctx->waiting = 0;
+    answer->length = -1;
+    answer->status = sr->headers_out.status;
+
+    if (rc != NGX_OK || sr->upstream == NULL || answer->status == 0
+        || sr->upstream->headers_in.status_n != answer->status
+        || ngx_http_media_upload_s3_text(sr, &answer->body) != NGX_OK)
+    {
+        answer->status = NGX_HTTP_BAD_GATEWAY;
+
+    } else {
+        in = &sr->upstream->headers_in;
+        answer->length = in->content_length_n;
+
+        if (in->content_type) {
+            answer->type = in->content_type->value;
+        }
+
+        if (in->etag) {
+            answer->etag = in->etag->value;
+        }
+    }
+
+    /* an error would end the whole request, without an answer */
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_upload_s3_text(ngx_http_request_t *sr, ngx_str_t *text)
+{
+    u_char       *p;
+    size_t        len;
+    ngx_chain_t  *cl;
+
+    len = 0;
+
+    for (cl = sr->out; cl; cl = cl->next) {
+        len += ngx_buf_in_memory(cl->buf) ? cl->buf->last - cl->buf->pos : 0;
+    }
+
+    p = ngx_pnalloc(sr->pool, len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->data = p;
+    text->len = len;
+
+    for (cl = sr->out; cl; cl = cl->next) {
+        if (ngx_buf_in_memory(cl->buf)) {
+            p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* the parent goes on: once its subrequest has ended */
+
+static void
+ngx_http_media_upload_s3_resume(ngx_http_request_t *r)
+{
+    ngx_http_media_upload_ctx_t  *uctx;
+
+    uctx = ngx_http_media_upload_ctx(r);
+
+    if (uctx->waiting) {
+        return;
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (uctx->answer.status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "s3 answered %ui to an upload's request",
+                      uctx->answer.status);
+    }
+
+    uctx->answered_by(r, &uctx->answer);
+}
