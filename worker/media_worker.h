@@ -292,6 +292,16 @@ int store_get(child_t *child, const char *key, int64_t offset, int64_t length,
     int (*write)(void *data, const char *s, size_t len), void *data,
     int64_t max_size, long *status);
 int store_delete(child_t *child, const char *key, long *status);
+/*
+ * Server-side copy, of the object with that ETag if it is not NULL (status
+ * 412 if it is another).  With a content type the copy has that and the
+ * disposition, else what the source has.
+ */
+int store_copy(child_t *child, const char *source, const char *key,
+    const char *etag, const char *content_type, const char *disposition,
+    long *status);
+int store_abort_multipart(child_t *child, const char *key,
+    const char *upload_id, long *status);
 /* file_url of a key: conf.public_url and the encoded key */
 int store_public_url(char *dst, size_t size, const char *key);
 /* its inverse; -1 if it is not the URL of an object of ours */
@@ -400,6 +410,24 @@ int attachment_release(child_t *child, const attachment_t *a, bool counted);
 int attachment_complete(child_t *child, const attachment_t *a);
 int attachment_fail(child_t *child, const attachment_t *a);
 void attachment_free(child_t *child, attachment_t *a);
+
+/*
+ * ingest.c: what both ways in have in common.  ingest_type() takes the type
+ * that was declared if the content is of it, else a->reason says why not.
+ */
+bool ingest_type(attachment_t *a);
+/* Content-Disposition of the object (RFC 6266) */
+void ingest_disposition(char *dst, size_t size, const attachment_t *a,
+    const char *name);
+/* dimensions, and a thumbnail beside a->key; -1 if S3 did not store it */
+int ingest_thumbnail(child_t *child, attachment_t *a);
+void ingest_hop(child_t *child, const attachment_t *a, const char *stage,
+    const char *outcome, const char *detail, int64_t start);
+/* the ends of a stage, with a->reason in row, hop and log */
+job_result_t ingest_retry(child_t *child, attachment_t *a, const char *stage);
+job_result_t ingest_again(child_t *child, attachment_t *a, const char *stage);
+job_result_t ingest_fail(child_t *child, attachment_t *a, const char *stage);
+bool ingest_is_uuid(const char *s);
 
 /* fetch.c */
 typedef struct {

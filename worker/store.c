@@ -21,7 +21,8 @@
 #define STORE_LOW_SPEED  1024       /* bytes per second */
 #define STORE_HASH_PIECE 16384
 #define STORE_HEADER_MAX 4096
-#define STORE_SIGNED_MAX 5
+#define STORE_COPY_ANSWER  2048     /* bytes of it that are looked at */
+#define STORE_SIGNED_MAX 8
 
 #define STORE_EMPTY_HASH                                                      \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -35,8 +36,11 @@ typedef struct {
     char               date[MEDIA_SIGV4_DATE_LEN + 1];
     char               hash[65];
     char               range[64];
+    char               copy_source[STORE_URL_MAX];
     const char        *content_type;    /* "" if none, likewise */
     const char        *disposition;
+    const char        *copy_match;
+    const char        *copy_metadata;
     size_t             nsigned;
 
     media_sigv4_header_t  sign[STORE_SIGNED_MAX];
@@ -47,6 +51,7 @@ static int store_perform(child_t *child, store_request_t *req,
     http_answer_t *ans, long *status);
 static int store_prepare(store_request_t *req, const char *method,
     const char *key);
+static int store_copy_answer(void *data, const char *s, size_t len);
 static int store_sign(store_request_t *req);
 static void store_credentials(void);
 static int store_hash(store_request_t *req);
@@ -186,6 +191,113 @@ store_get(child_t *child, const char *key, int64_t offset, int64_t length,
     }
 
     return 0;
+}
+
+
+/*
+ * A copy may answer 200 before it is made, with an error in the body (AWS,
+ * CopyObject).
+ */
+int
+store_copy(child_t *child, const char *source, const char *key,
+    const char *etag, const char *content_type, const char *disposition,
+    long *status)
+{
+    char             body[STORE_COPY_ANSWER];
+    ssize_t          n, len;
+    http_answer_t    ans;
+    store_request_t  req;
+
+    *status = 0;
+
+    if (store_prepare(&req, "PUT", key) != 0) {
+        return -1;
+    }
+
+    n = snprintf(req.copy_source, sizeof(req.copy_source), "/%s/",
+                 conf.s3_bucket);
+    len = media_uri_encode(req.copy_source + n,
+                           sizeof(req.copy_source) - n - 1, source,
+                           strlen(source), 1);
+    if (len < 0) {
+        return -1;
+    }
+
+    req.copy_source[n + len] = '\0';
+    req.copy_match = etag != NULL ? etag : "";
+
+    if (content_type != NULL) {
+        req.content_type = content_type;
+        req.disposition = disposition;
+        req.copy_metadata = "REPLACE";
+    }
+
+    body[0] = '\0';
+    req.http.write = store_copy_answer;
+    req.http.data = body;
+
+    if (store_perform(child, &req, &ans, status) != 0) {
+        return -1;
+    }
+
+    if (strstr(body, "<Error>") != NULL) {
+        log_msg(LOG_ERR, "s3 did not finish a copy", NULL);
+        *status = 500;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* what matters is at the beginning */
+static int
+store_copy_answer(void *data, const char *s, size_t len)
+{
+    char    *body = data;
+    size_t   have;
+
+    have = strlen(body);
+
+    if (len > STORE_COPY_ANSWER - 1 - have) {
+        len = STORE_COPY_ANSWER - 1 - have;
+    }
+
+    memcpy(body + have, s, len);
+    body[have + len] = '\0';
+
+    return 0;
+}
+
+
+int
+store_abort_multipart(child_t *child, const char *key, const char *upload_id,
+    long *status)
+{
+    size_t           n;
+    ssize_t          len;
+    http_answer_t    ans;
+    store_request_t  req;
+
+    *status = 0;
+
+    if (store_prepare(&req, "DELETE", key) != 0) {
+        return -1;
+    }
+
+    n = strlen(req.url);
+    n += snprintf(req.url + n, sizeof(req.url) - n, "?uploadId=");
+    len = n < sizeof(req.url)
+          ? media_uri_encode(req.url + n, sizeof(req.url) - n - 1, upload_id,
+                             strlen(upload_id), 0)
+          : -1;
+    if (len < 0) {
+        return -1;
+    }
+
+    req.url[n + len] = '\0';
+
+    return store_perform(child, &req, &ans, status);
 }
 
 
@@ -358,6 +470,8 @@ store_prepare(store_request_t *req, const char *method, const char *key)
     req->http.low_speed = STORE_LOW_SPEED;
     req->content_type = "";
     req->disposition = "";
+    req->copy_match = "";
+    req->copy_metadata = "";
 
     return 0;
 }
@@ -380,6 +494,11 @@ store_sign(store_request_t *req)
 
     if (store_hash(req) != 0
         || store_sign_header(req, "host", req->host) != 0
+        || store_sign_header(req, "x-amz-copy-source", req->copy_source) != 0
+        || store_sign_header(req, "x-amz-copy-source-if-match",
+                             req->copy_match) != 0
+        || store_sign_header(req, "x-amz-metadata-directive",
+                             req->copy_metadata) != 0
         || store_sign_header(req, "x-amz-content-sha256", req->hash) != 0
         || store_sign_header(req, "x-amz-date", req->date) != 0
         || store_sign_header(req, "x-amz-security-token",
@@ -390,10 +509,16 @@ store_sign(store_request_t *req)
     }
 
     path = strchr(strstr(req->url, "://") + 3, '/');
+    len = strcspn(path, "?");
 
     memset(&sig, 0, sizeof(media_sigv4_request_t));
     media_str_set(&sig.method, req->http.method, strlen(req->http.method));
-    media_str_set(&sig.path, path, strlen(path));
+    media_str_set(&sig.path, path, (size_t) len);
+
+    if (path[len] == '?') {
+        media_str_set(&sig.query, path + len + 1, strlen(path + len + 1));
+    }
+
     media_str_set(&sig.payload_hash, req->hash, strlen(req->hash));
     sig.headers = req->sign;
     sig.nheaders = req->nsigned;
