@@ -89,7 +89,8 @@ static const char  attachment_fail_sql[] =
     " RETURNING jsonb_build_object('attachment_id', id,"
     "       'message_id', message_id, 'conversation_id', conversation_id,"
     "       'category', category, 'file_name', file_name,"
-    "       'error', error_message, 'has_preview', preview IS NOT NULL)::text";
+    "       'error', error_message, 'has_preview', preview IS NOT NULL)::text,"
+    "       tenant_id, conversation_id";
 
 
 /*
@@ -350,7 +351,7 @@ attachment_complete(child_t *child, const attachment_t *a)
     params[5] = digest;
     params[6] = a->type;
     params[7] = strrchr(a->key, '/') + 1 + 9;       /* behind "hash8_" */
-    params[8] = a->message_id;
+    params[8] = a->message_id[0] == '\0' ? NULL : a->message_id;
     params[9] = a->width == 0 ? NULL : width;
     params[10] = a->width == 0 ? NULL : height;
 
@@ -382,6 +383,32 @@ attachment_fail(child_t *child, const attachment_t *a)
 }
 
 
+int
+attachment_cancel(child_t *child, const char *id, const char *reason)
+{
+    int          rc;
+    PGresult    *res;
+    const char  *params[2];
+
+    params[0] = id;
+    params[1] = reason;
+
+    res = db_exec(child, attachment_fail_sql, 2, params);
+
+    if (res == NULL) {
+        return -1;
+    }
+
+    rc = PQntuples(res) == 0
+         ? 0
+         : event_add(child, PQgetvalue(res, 0, 1), PQgetvalue(res, 0, 2),
+                     "attachment_failed", PQgetvalue(res, 0, 0));
+    PQclear(res);
+
+    return rc;
+}
+
+
 /* the row and its event in one transaction; no event if another child was
    faster */
 static int
@@ -402,6 +429,8 @@ attachment_finish(child_t *child, const attachment_t *a, const char *type,
         || (PQntuples(res) == 1
             && event_add(child, a->tenant, a->conversation, type,
                          PQgetvalue(res, 0, 0)) != 0)
+        || (PQntuples(res) == 1 && a->finish != NULL
+            && a->finish(child, a, complete) != 0)
         || (attachment_replaced(a, complete, PQntuples(res) == 1)
             && purge_add(child, a->key, NULL) != 0))
     {

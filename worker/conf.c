@@ -22,6 +22,7 @@
 #define at(field)  offsetof(conf_t, field)
 
 static const conf_entry_t  conf_table[] = {
+    { "CLAMD_ADDRESS", &conf_socket, at(clamd_address), "", 0 },
     { "DATABASE_URL", &conf_string, at(database_url), "",
       CONF_REQUIRED|CONF_SECRET },
     { "MEDIA_AUDIO_MAX_SIZE", &conf_mime, 0, "", 0 },

@@ -13,6 +13,9 @@
 #include "conf.h"
 
 
+#define CONF_SOCKET_MAX  108            /* bytes of sun_path */
+
+
 static const char *conf_parse_string(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_url(const conf_entry_t *e, conf_t *c,
@@ -20,6 +23,8 @@ static const char *conf_parse_url(const conf_entry_t *e, conf_t *c,
 static const char *conf_parse_amqp(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_redis(const conf_entry_t *e, conf_t *c,
+    const char *value);
+static const char *conf_parse_socket(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_base(const conf_entry_t *e, conf_t *c,
     const char *value);
@@ -66,6 +71,9 @@ const conf_type_t  conf_amqp = {
 };
 const conf_type_t  conf_redis = {
     conf_parse_redis, conf_print_string, true
+};
+const conf_type_t  conf_socket = {
+    conf_parse_socket, conf_print_string, true
 };
 const conf_type_t  conf_base = {
     conf_parse_base, conf_print_string, true
@@ -162,6 +170,34 @@ conf_parse_redis(const conf_entry_t *e, conf_t *c, const char *value)
 
 
 /* a URL that things are appended to */
+
+static const char *
+conf_parse_socket(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    size_t       len;
+    const char  *port;
+
+    port = strrchr(value, ':');
+    len = port == NULL ? 0 : strspn(port + 1, "0123456789");
+
+    if (value[0] == '\0') {
+        return conf_parse_string(e, c, value);
+    }
+
+    if (strncmp(value, "unix:/", 6) == 0) {
+        return strlen(value + 5) < CONF_SOCKET_MAX
+               ? conf_parse_string(e, c, value) : "has too long a path";
+    }
+
+    if (len == 0 || port == value || port[1 + len] != '\0'
+        || strchr(value, '/') != NULL)
+    {
+        return "must be unix:/path or host:port";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
 
 static const char *
 conf_parse_base(const conf_entry_t *e, conf_t *c, const char *value)

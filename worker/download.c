@@ -191,9 +191,7 @@ download_put(child_t *child, attachment_t *a)
         return JOB_DONE;
     }
 
-    if (status >= 400 && status < 500 && status != 403 && status != 404
-        && status != 408 && status != 429)
-    {
+    if (ingest_refused(status)) {
         fetch_reason(a, "S3 refused the file: HTTP %ld", status);
         return ingest_retry(child, a, "fetch");
     }
@@ -203,25 +201,12 @@ download_put(child_t *child, attachment_t *a)
 }
 
 
-/* name is the attachment's, or made from the message's id (C041) */
 static int
 download_key(attachment_t *a, char *name, size_t size)
 {
-    const char   *ext;
-    media_str_t   tenant, conversation, id, file, type;
+    media_str_t  tenant, conversation, id, file;
 
-    media_str_set(&type, a->type, strlen(a->type));
-    ext = media_mime_extension(type);
-
-    if (a->file_name[0] == '\0') {
-        snprintf(name, size, "media_%.200s.%s", a->message_id, ext);
-
-    } else if (strchr(a->file_name, '.') == NULL) {
-        snprintf(name, size, "%.255s.%s", a->file_name, ext);
-
-    } else {
-        snprintf(name, size, "%s", a->file_name);
-    }
+    ingest_name(name, size, a);
 
     media_str_set(&tenant, a->tenant, strlen(a->tenant));
     media_str_set(&conversation, a->conversation, strlen(a->conversation));

@@ -132,6 +132,27 @@ ingest_unknown_allowed(const attachment_t *a)
 }
 
 
+void
+ingest_name(char *dst, size_t size, const attachment_t *a)
+{
+    const char   *ext;
+    media_str_t   type;
+
+    media_str_set(&type, a->type, strlen(a->type));
+    ext = media_mime_extension(type);
+
+    if (a->file_name[0] == '\0') {
+        snprintf(dst, size, "media_%.200s.%s", a->message_id, ext);
+
+    } else if (strchr(a->file_name, '.') == NULL) {
+        snprintf(dst, size, "%.255s.%s", a->file_name, ext);
+
+    } else {
+        snprintf(dst, size, "%s", a->file_name);
+    }
+}
+
+
 /* RFC 6266; filename* as RFC 8187 has it */
 void
 ingest_disposition(char *dst, size_t size, const attachment_t *a,
@@ -207,6 +228,14 @@ ingest_hop(child_t *child, const attachment_t *a, const char *stage,
 {
     hop_add(child, a->id, a->instance, a->message_id, stage, outcome, detail,
             now_ms() - start);
+}
+
+
+bool
+ingest_refused(long status)
+{
+    return status >= 400 && status < 500 && status != 403 && status != 404
+           && status != 408 && status != 429;
 }
 
 

@@ -54,6 +54,7 @@ typedef struct {
     char   *redis_url;
     char   *rabbitmq_url;
     char   *database_url;
+    char   *clamd_address;          /* "" if files are not scanned */
     char   *whatsapp_cdn_url;
     char   *public_url;             /* base of file_url, ends in '/' */
     char   *tmp_dir;
@@ -348,7 +349,9 @@ typedef enum {
     FETCH_AGAIN                     /* our own backend is away */
 } fetch_result_t;
 
-typedef struct {
+typedef struct attachment_s  attachment_t;
+
+struct attachment_s {
     PGresult         *row;          /* owns the strings */
     const char       *id;
     const char       *tenant;
@@ -396,7 +399,11 @@ typedef struct {
     int               height;
     char              reason[480];  /* why it failed, by source */
     bool              locked;       /* the lease is this session's */
-} attachment_t;
+
+    /* in the transaction that completes or fails it; NULL: nothing more */
+    int             (*finish)(child_t *child, const attachment_t *a,
+                              bool complete);
+};
 
 enum { ATTACHMENT_LEASED = 0, ATTACHMENT_FINISHED, ATTACHMENT_BUSY,
        ATTACHMENT_UNKNOWN, ATTACHMENT_AWAY };
@@ -409,6 +416,8 @@ int attachment_renew(child_t *child, const attachment_t *a);
 int attachment_release(child_t *child, const attachment_t *a, bool counted);
 int attachment_complete(child_t *child, const attachment_t *a);
 int attachment_fail(child_t *child, const attachment_t *a);
+/* one that nobody works on, in the running transaction */
+int attachment_cancel(child_t *child, const char *id, const char *reason);
 void attachment_free(child_t *child, attachment_t *a);
 
 /*
@@ -416,6 +425,8 @@ void attachment_free(child_t *child, attachment_t *a);
  * that was declared if the content is of it, else a->reason says why not.
  */
 bool ingest_type(attachment_t *a);
+/* its file name, made up if it has none (C041), with an extension */
+void ingest_name(char *dst, size_t size, const attachment_t *a);
 /* Content-Disposition of the object (RFC 6266) */
 void ingest_disposition(char *dst, size_t size, const attachment_t *a,
     const char *name);
@@ -427,6 +438,8 @@ void ingest_hop(child_t *child, const attachment_t *a, const char *stage,
 job_result_t ingest_retry(child_t *child, attachment_t *a, const char *stage);
 job_result_t ingest_again(child_t *child, attachment_t *a, const char *stage);
 job_result_t ingest_fail(child_t *child, attachment_t *a, const char *stage);
+/* S3 will not take it, ever; else it is away, or misconfigured */
+bool ingest_refused(long status);
 bool ingest_is_uuid(const char *s);
 
 /* fetch.c */

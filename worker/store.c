@@ -417,7 +417,9 @@ store_perform(child_t *child, store_request_t *req, http_answer_t *ans,
     }
 
     if (ans->status < 200 || ans->status > 299) {
-        log_msg(ans->status == 404 ? LOG_INFO : LOG_ERR, "s3 refused",
+        log_msg(ans->status != 404 ? LOG_ERR
+                : strcmp(req->http.method, "HEAD") == 0 ? LOG_DEBUG : LOG_INFO,
+                "s3 refused",
                 "method", req->http.method,
                 "status", log_fmt("%ld", ans->status), NULL);
         return -1;

@@ -30,6 +30,7 @@ sweep_run(child_t *child)
 
     purge_sweep(child);
     sweep_attachments(child);
+    upload_sweep(child);
     (void) unrouted_take_up(child);
 
     while (event_publish_left(child) > 0) {
@@ -48,27 +49,31 @@ sweep_run(child_t *child)
 
 /*
  * A pending row without a change for longer than the longest retry has no
- * message any more.  updated_at is set, so that it is queued once.
+ * message any more.  updated_at is set, so that it is queued once.  An upload
+ * that was not completed is no work yet.
  */
 
 static void
 sweep_attachments(child_t *child)
 {
     int          i;
-    char         seconds[16], body[96];
+    char         seconds[16], body[128];
+    bool         upload;
     PGresult    *res;
     const char  *params[1];
     media_str_t  s;
     static const char  sql[] =
         "UPDATE media.message_attachments SET updated_at = now()"
-        " WHERE id IN (SELECT id FROM media.message_attachments"
-        "  WHERE (status = 'pending'"
-        "         AND updated_at < now() - make_interval(secs => $1::int))"
-        "     OR (status = 'processing'"
-        "         AND coalesce(lease_until, updated_at) < now()"
-        "         AND updated_at < now() - interval '10 seconds')"
+        " WHERE id IN (SELECT id FROM media.message_attachments a"
+        "  WHERE ((status = 'pending'"
+        "          AND updated_at < now() - make_interval(secs => $1::int))"
+        "      OR (status = 'processing'"
+        "          AND coalesce(lease_until, updated_at) < now()"
+        "          AND updated_at < now() - interval '10 seconds'))"
+        "    AND (NOT source ? 'upload' OR EXISTS (SELECT 1 FROM media.uploads"
+        "         u WHERE u.id = a.id AND u.state = 'uploaded'))"
         "  ORDER BY updated_at LIMIT " SWEEP_BATCH
-        "  FOR UPDATE SKIP LOCKED) RETURNING id";
+        "  FOR UPDATE SKIP LOCKED) RETURNING id, source ? 'upload'";
 
     snprintf(seconds, sizeof(seconds), "%d",
              conf.retry_delays[conf.nretry_delays - 1] + conf.sweep_interval);
@@ -90,12 +95,16 @@ sweep_attachments(child_t *child)
     }
 
     for (i = 0; i < PQntuples(res); i++) {
-        snprintf(body, sizeof(body), "{\"attachment_id\":\"%s\"}",
+        upload = PQgetvalue(res, i, 1)[0] == 't';
+        snprintf(body, sizeof(body), "{%s\"attachment_id\":\"%s\"}",
+                 upload ? "\"type\":\"upload_process\"," : "",
                  PQgetvalue(res, i, 0));
         media_str_set(&s, body, strlen(body));
 
         if (child->broker == NULL
-            || broker_publish(child->broker, "media_download", s, 0, 0) != 0)
+            || broker_publish(child->broker,
+                              upload ? "media_upload" : "media_download",
+                              s, 0, 0) != 0)
         {
             PQclear(res);
             db_rollback(child);

@@ -6,6 +6,8 @@
  *
  *     run_job download ATTACHMENT_ID ...
  *     run_job profile JSON
+ *     run_job upload JSON ...
+ *     run_job sweep uploads
  *     run_job get KEY >FILE
  *     run_job put KEY FILE TYPE
  *     run_job thumbnail FILE TYPE OUT ...
@@ -24,6 +26,8 @@
 
 static int run_download(child_t *child, char **argv);
 static int run_profile(child_t *child, char **argv);
+static int run_upload(child_t *child, char **argv);
+static int run_sweep(child_t *child, char **argv);
 static int run_get(child_t *child, char **argv);
 static int run_put(child_t *child, char **argv);
 static int run_thumbnail(child_t *child, char **argv);
@@ -39,6 +43,8 @@ static const struct {
 } run_commands[] = {
     { "download",  run_download  },
     { "profile",   run_profile   },
+    { "upload",    run_upload    },
+    { "sweep",     run_sweep     },
     { "get",       run_get       },
     { "put",       run_put       },
     { "thumbnail", run_thumbnail },
@@ -120,6 +126,34 @@ run_profile(child_t *child, char **argv)
     memset(&job, 0, sizeof(job_t));
     media_str_set(&job.body, *argv, strlen(*argv));
     printf("result=%s\n", run_result(profile_job(child, &job)));
+
+    return 0;
+}
+
+
+static int
+run_upload(child_t *child, char **argv)
+{
+    job_t  job;
+
+    memset(&job, 0, sizeof(job_t));
+
+    for ( /* void */ ; *argv != NULL; argv++) {
+        media_str_set(&job.body, *argv, strlen(*argv));
+        printf("result=%s\n", run_result(upload_job(child, &job)));
+        fflush(stdout);
+    }
+
+    return 0;
+}
+
+
+static int
+run_sweep(child_t *child, char **argv)
+{
+    (void) argv;
+    upload_sweep(child);
+    broker_close(child->broker);
 
     return 0;
 }
