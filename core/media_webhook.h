@@ -141,8 +141,12 @@ typedef struct {
                                                and of W-API's messages */
     media_str_t        error_code;  /* failed status */
     media_str_t        error_text;
+    media_str_t        callback_data;   /* of a status: what the Cloud API was
+                                           given with the message */
+    media_str_t        pricing;     /* of a status: the Cloud API's category */
 
     unsigned           from_me:1;
+    unsigned           from_api:1;  /* sent through the provider's API */
     unsigned           is_group:1;
     unsigned           has_location:1;
 

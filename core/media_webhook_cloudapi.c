@@ -488,6 +488,9 @@ media_cloudapi_status(media_webhook_t *wh, const media_node_t *node)
     item->timestamp = media_tree_time(node, "timestamp");
     item->from_me = 1;
     item->status = media_webhook_status(media_tree_string(node, "status"));
+    item->callback_data = media_tree_string(node, "biz_opaque_callback_data");
+    item->pricing = media_tree_string(media_tree_object(node, "pricing"),
+                                      "category");
 
     user_id = media_tree_string(node, "recipient_user_id");
 

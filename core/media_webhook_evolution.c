@@ -158,6 +158,7 @@ media_evolution_message(media_webhook_t *wh, const media_node_t *envelope,
 
     item->message_id = media_tree_text(key, "id");
     item->from_me = media_tree_boolean(key, "fromMe") > 0;
+    item->from_api = media_evolution_event_is(envelope, "send.message");
     item->timestamp = media_tree_time(node, "messageTimestamp");
     item->status = media_webhook_status(media_tree_text(node, "status"));
     item->sender_name = media_tree_string(node, "pushName");

@@ -84,6 +84,7 @@ media_wapi_message(media_webhook_t *wh, const media_node_t *node,
 
     item->from_me = media_tree_boolean(node, "fromMe") > 0
                     || media_str_is(item->event, "webhookDelivery");
+    item->from_api = media_tree_boolean(node, "fromApi") > 0;
 
     media_wapi_chat(wh, node);
 

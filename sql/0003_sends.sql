@@ -5,6 +5,11 @@
 ALTER TABLE media.conversations
     ADD COLUMN last_customer_message_at timestamptz;
 
+UPDATE media.conversations c SET last_customer_message_at = least(now(),
+    (SELECT max(sent_at) FROM media.messages m
+      WHERE m.conversation_id = c.id AND m.direction = 'incoming'
+        AND m.type NOT IN ('edit', 'revoke', 'system')));
+
 -- api_version: of Evolution; '' is v2
 ALTER TABLE media.instances
     ADD COLUMN api_version text NOT NULL DEFAULT ''
@@ -65,7 +70,10 @@ CREATE TABLE media.sends (
                           'failed',         -- it was not sent, and will not be
                           'unknown')),      -- nobody can tell; not repeated
     attempts         integer NOT NULL DEFAULT 0,
-    next_at          timestamptz NOT NULL DEFAULT now(),
+    requested_at     timestamptz NOT NULL DEFAULT now(),    -- by nginx: the
+                                                    -- order within the chat
+    next_at          timestamptz NOT NULL DEFAULT now(),    -- of an attempt,
+                                                    -- or of a look-up
     provider_id      text NOT NULL DEFAULT '',
     error_code       text NOT NULL DEFAULT '',      -- the provider's, or ours
     error_message    text NOT NULL DEFAULT '',      -- for a support agent
@@ -77,14 +85,42 @@ CREATE TABLE media.sends (
     UNIQUE (tenant_id, idempotency_key)
 );
 
-CREATE INDEX sends_open ON media.sends (conversation_id, seq)
+CREATE INDEX sends_open ON media.sends (conversation_id, requested_at, seq)
     WHERE state IN ('queued', 'sending');
 CREATE INDEX sends_unknown ON media.sends (conversation_id)
+    WHERE state = 'unknown';
+CREATE INDEX sends_look_up ON media.sends (next_at)
     WHERE state = 'unknown';
 CREATE INDEX sends_provider_id ON media.sends (instance_id, provider_id)
     WHERE provider_id <> '';
 CREATE INDEX sends_message ON media.sends (message_id);
 CREATE INDEX sends_attachment ON media.sends (attachment_id);
+
+-- statuses may come in any order here, too: the highest rank stays
+CREATE FUNCTION media.send_rank(state text) RETURNS integer
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_position(ARRAY['accepted', 'sent', 'delivered',
+        'read', 'failed'], state), 0)
+$$;
+
+-- what a message's status says of its send; NULL: nothing
+CREATE FUNCTION media.send_state(status text) RETURNS text
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE status WHEN 'pending' THEN 'accepted' WHEN 'played' THEN 'read'
+        WHEN 'sent' THEN status WHEN 'delivered' THEN status
+        WHEN 'read' THEN status WHEN 'failed' THEN status END
+$$;
+
+-- a message as the events new_message and message_sent tell it
+CREATE FUNCTION media.message_json(m media.messages) RETURNS jsonb
+    LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object('message_id', m.id, 'provider_id',
+        m.provider_id, 'conversation_id', m.conversation_id, 'instance_id',
+        m.instance_id, 'direction', m.direction, 'message_type', m.type,
+        'sender', m.sender, 'sender_name', m.sender_name, 'content',
+        m.content, 'reply_to', m.reply_to, 'status', m.status, 'sent_at',
+        extract(epoch FROM m.sent_at))
+$$;
 
 -- Pacing by the generic cell rate algorithm: the time when a number (chat '')
 -- or a pair of number and chat has used up what it may send.
@@ -92,6 +128,7 @@ CREATE TABLE media.send_paces (
     instance_id  bigint NOT NULL REFERENCES media.instances ON DELETE CASCADE,
     chat         text NOT NULL,
     used_until   timestamptz NOT NULL,
+    refusals     integer NOT NULL DEFAULT 0,    -- of the provider, in a row
     PRIMARY KEY (instance_id, chat)
 );
 

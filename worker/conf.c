@@ -58,6 +58,8 @@ static const conf_entry_t  conf_table[] = {
     { "MEDIA_PROFILE_PIC_TYPES", &conf_mime, 0, "", 0 },
     { "MEDIA_PUBLIC_URL", &conf_base, at(public_url), "", CONF_REQUIRED },
     { "MEDIA_RETRY_DELAYS", &conf_delays, 0, "5 15 60 300 900", CONF_FIXED },
+    { "MEDIA_SEND_ATTEMPTS", &conf_positive, at(send_attempts), "8", 0 },
+    { "MEDIA_SEND_RATE", &conf_count, at(send_rate), "0", 0 },
     { "MEDIA_SIGN_KEY", &conf_string, at(sign_key), "", CONF_SECRET },
     { "MEDIA_SIGN_KEY_ID", &conf_string, at(sign_key_id), "", 0 },
     { "MEDIA_SIGN_TTL", &conf_time, at(sign_ttl), "1h", 0 },

@@ -31,6 +31,7 @@ static int inbound_instance(inbound_t *in, const media_webhook_item_t *item,
 static int inbound_write(inbound_t *in, const media_webhook_item_t *item);
 static int inbound_item_begin(inbound_t *in,
     const media_webhook_item_t *item);
+static unsigned long inbound_lock_key(const char *instance, media_str_t id);
 static int inbound_item_end(inbound_t *in, const media_webhook_item_t *item,
     int rc);
 static int inbound_exec(inbound_t *in, const char *sql);
@@ -353,30 +354,49 @@ inbound_write(inbound_t *in, const media_webhook_item_t *item)
 }
 
 
-/*
- * A message and its status, or two copies of a message, may be written by two
- * children at once; the lock puts them in a row.
- */
-
 static int
 inbound_item_begin(inbound_t *in, const media_webhook_item_t *item)
 {
-    char         sql[128], name[512], uuid[MEDIA_KEY_UUID_LEN + 1];
-    media_str_t  id, s;
+    char  sql[128];
 
-    id = item->target_id.len ? item->target_id : item->message_id;
+    snprintf(sql, sizeof(sql),
+             "SAVEPOINT item; SELECT pg_advisory_xact_lock(7305, %lu)",
+             inbound_lock_key(in->instance,
+                              item->target_id.len ? item->target_id
+                                                  : item->message_id));
 
-    snprintf(name, sizeof(name), "%s:%.*s", in->instance,
+    return inbound_exec(in, sql);
+}
+
+
+static unsigned long
+inbound_lock_key(const char *instance, media_str_t id)
+{
+    char         name[512], uuid[MEDIA_KEY_UUID_LEN + 1];
+    media_str_t  s;
+
+    snprintf(name, sizeof(name), "%s:%.*s", instance,
              (int) (id.len < 400 ? id.len : 400), id.data ? id.data : "");
     media_str_set(&s, name, strlen(name));
     media_key_uuid(uuid, s);
     uuid[8] = '\0';
 
-    snprintf(sql, sizeof(sql),
-             "SAVEPOINT item; SELECT pg_advisory_xact_lock(7305, %lu)",
-             strtoul(uuid, NULL, 16) % INBOUND_LOCKS);
+    return strtoul(uuid, NULL, 16) % INBOUND_LOCKS;
+}
 
-    return inbound_exec(in, sql);
+
+int
+inbound_lock(child_t *child, const char *instance, media_str_t id)
+{
+    PGresult    *res;
+    const char  *params[1];
+
+    params[0] = log_fmt("%lu", inbound_lock_key(instance, id));
+    res = db_exec(child, "SELECT pg_advisory_xact_lock(7305, $1::int)", 1,
+                  params);
+    PQclear(res);
+
+    return res == NULL ? -1 : 0;
 }
 
 

@@ -60,6 +60,12 @@ int inbound_chat(inbound_t *in, const media_webhook_item_t *item,
 int inbound_upsert_contact(inbound_t *in, const char *address,
     const char *name, const char **id);
 
+/*
+ * A message, its statuses and copies may be written by several children at
+ * once; the lock puts them in a row until the transaction ends.  0 or -1.
+ */
+int inbound_lock(child_t *child, const char *instance, media_str_t id);
+
 /* the body is in S3 from now on, for inline base64 */
 int inbound_store_body(inbound_t *in);
 

@@ -9,8 +9,11 @@
 #include <stdlib.h>
 
 #include "inbound.h"
+#include "send.h"
 
 
+static int inbound_send_status(inbound_t *in,
+    const media_webhook_item_t *item, const char *const *params);
 static int inbound_status_early(inbound_t *in, const char *const *params);
 static int inbound_learn_alias(inbound_t *in, const char *alias,
     const char *chat);
@@ -108,6 +111,10 @@ inbound_status(inbound_t *in, const media_webhook_item_t *item,
     params[3] = inbound_number(in, item->timestamp);
     params[4] = inbound_text(in, (media_str_t) { strlen(error), error });
 
+    if (inbound_send_status(in, item, params) != 0) {
+        return -1;
+    }
+
     res = db_exec(in->child, inbound_status_sql, 5, params);
     if (res == NULL) {
         return -1;
@@ -123,6 +130,26 @@ inbound_status(inbound_t *in, const media_webhook_item_t *item,
     PQclear(res);
 
     return rc;
+}
+
+
+/* first the send: it may be this that tells the message's id */
+
+static int
+inbound_send_status(inbound_t *in, const media_webhook_item_t *item,
+    const char *const *params)
+{
+    send_status_t  status;
+
+    status.instance = params[0];
+    status.provider_id = params[1];
+    status.status = params[2];
+    status.error = params[4];
+    status.error_code = inbound_text(in, item->error_code);
+    status.callback = inbound_text(in, item->callback_data);
+    status.pricing = inbound_text(in, item->pricing);
+
+    return send_match_status(in->child, &status);
 }
 
 

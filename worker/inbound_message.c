@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "inbound.h"
+#include "send.h"
 
 
 typedef struct {
@@ -21,6 +22,8 @@ typedef struct {
 } message_t;
 
 
+static int inbound_echo(inbound_t *in, const media_webhook_item_t *item,
+    message_t *m);
 static int inbound_find(inbound_t *in, message_t *m);
 static int inbound_create(inbound_t *in, const media_webhook_item_t *item,
     message_t *m);
@@ -70,15 +73,16 @@ static const char  inbound_insert_sql[] =
     "     RETURNING *),"
     " c AS (UPDATE media.conversations SET updated_at = now(),"
     "         last_message_at = greatest(last_message_at, coalesce("
-    "             to_timestamp($13::double precision), now()))"
+    "             to_timestamp($13::double precision), now())),"
+    /* of the Cloud API's window: a reaction or a button counts, too */
+    "         last_customer_message_at = CASE WHEN $5 = 'incoming'"
+    "             AND $8 NOT IN ('edit', 'revoke', 'system') THEN"
+    "             greatest(last_customer_message_at, least(now(),"
+    "                 to_timestamp($13::double precision)))"
+    "             ELSE last_customer_message_at END"
     "     WHERE id = $3::bigint)"
-    " SELECT id, jsonb_build_object('message_id', id,"
-    "         'provider_id', provider_id, 'conversation_id',"
-    "         conversation_id, 'instance_id', instance_id, 'direction',"
-    "         direction, 'message_type', type, 'sender', sender,"
-    "         'sender_name', sender_name, 'content', content, 'reply_to',"
-    "         reply_to, 'status', status, 'sent_at',"
-    "         extract(epoch FROM sent_at), 'attachment_id', $14::text)::text"
+    " SELECT id, (media.message_json(m) || jsonb_build_object("
+    "         'attachment_id', $14::text))::text"
     "   FROM m";
 
 static const char  inbound_attachment_sql[] =
@@ -143,6 +147,12 @@ inbound_message(inbound_t *in, const media_webhook_item_t *item)
         m.attachment = inbound_copy(in, uuid);
     }
 
+    rc = item->from_me ? inbound_echo(in, item, &m) : 0;
+
+    if (rc != 0) {
+        return rc < 0 ? -1 : inbound_hops(in, &m, true);
+    }
+
     if (inbound_find(in, &m) != 0) {
         return -1;
     }
@@ -152,6 +162,35 @@ inbound_message(inbound_t *in, const media_webhook_item_t *item)
     }
 
     return inbound_create(in, item, &m);
+}
+
+
+/* 1 if it is a send of ours, which has its rows already */
+
+static int
+inbound_echo(inbound_t *in, const media_webhook_item_t *item, message_t *m)
+{
+    int          rc;
+    send_echo_t  echo;
+
+    echo.instance = in->instance;
+    echo.provider_id = m->id;
+    echo.type = inbound_text(in, item->type);
+    echo.text = inbound_text(in, item->text);
+    echo.timestamp = inbound_number(in, item->timestamp);
+    echo.from_api = item->from_api;
+
+    if (inbound_chat(in, item, &echo.chat) != 0) {
+        return -1;
+    }
+
+    rc = send_match_echo(in->child, &echo);
+
+    if (rc == 1) {
+        m->attachment = NULL;
+    }
+
+    return rc;
 }
 
 

@@ -76,6 +76,9 @@ typedef struct {
     int     thumb_quality;
     int     sweep_interval;         /* seconds */
     int     stop_timeout;           /* seconds children have to finish */
+    int     send_attempts;          /* of a message, then it has failed */
+    int     send_rate;              /* messages a second of a number; 0: as
+                                       its provider takes them */
     int     unrouted_keep;          /* seconds */
     int     s3_use_ssl;             /* -1: as s3_endpoint_url says, which has
                                        its scheme after conf_load() */

@@ -397,6 +397,8 @@ analyze_json_item(yajl_gen gen, const media_webhook_item_t *item)
     analyze_json_string(gen, "profile_pic_url", item->profile_pic_url);
     analyze_json_string(gen, "error_code", item->error_code);
     analyze_json_string(gen, "error_text", item->error_text);
+    analyze_json_string(gen, "callback_data", item->callback_data);
+    analyze_json_string(gen, "pricing", item->pricing);
 
     if (item->media != NULL) {
         analyze_json_name(gen, "media");

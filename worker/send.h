@@ -1,10 +1,11 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * What the files of the sends share.  send.c keeps the ledger: which send is
- * next, and what became of it; send_pace.c says when a number may send;
- * send_evolution.c, send_wapi.c and send_cloudapi.c each speak to one
- * provider; send_match.c recognises our own sends in webhooks.
+ * What the files of the sends share.  send.c runs the ledger: which send is
+ * next; send_state.c writes what became of it; send_job.c makes sends of
+ * jobs; send_pace.c says when a number may send; send_evolution.c,
+ * send_wapi.c and send_cloudapi.c each speak to one provider; send_match.c
+ * recognises our own sends in webhooks.
  */
 
 #ifndef MEDIA_SEND_H
@@ -48,13 +49,16 @@ struct send_s {
     const char    *attachment;      /* NULL without a file */
     media_kind_t   kind;
     int            attempts;        /* this one included */
+    bool           window_closed;   /* 24 hours after the customer's last */
+    bool           left;            /* another child left it as "sending" */
+    bool           held;            /* that one may be alive all the same */
 
     /* instance */
     const char    *instance;        /* row id */
     const char    *provider;
     const char    *name;            /* at the provider */
     const char    *base_url;
-    const char    *token;           /* decrypted; wiped by send_free() */
+    const char    *token;           /* decrypted, in credential */
     const char    *api_version;     /* "v1" or "v2" */
 
     const char    *chat;            /* canonical address, see messages.md */
@@ -85,6 +89,8 @@ struct send_s {
                                        text of the message */
     send_scope_t   scope;
     int            retry_after;     /* seconds; 0: by the attempt */
+
+    char           credential[CREDENTIAL_MAX];  /* wiped by send_free() */
 };
 
 
@@ -122,7 +128,7 @@ const send_provider_t *send_provider(const char *name);
 
 
 /*
- * send.c.  send_create() writes message, send and event in the running
+ * send_job.c.  send_create() writes message, send and event in the running
  * transaction; a repeated idempotency key changes nothing.  request is a job
  * of docs/messages.md.
  */
@@ -140,6 +146,8 @@ typedef struct {
     const char  *place_name;
     const char  *place_address;
     bool         ready;             /* false: the attachment is not yet */
+    int64_t      received_ms;       /* of the job: the order within the
+                                       conversation; 0: now */
 } send_request_t;
 
 enum { SEND_CREATED = 0, SEND_EXISTS, SEND_REFUSED };
@@ -154,32 +162,87 @@ int send_attachment_ready(child_t *child, const char *attachment,
     const char *reason);
 /* the jobs of media_upload: send, read, typing, send_wake */
 job_result_t send_job(child_t *child, job_t *job);
-/* sends what is due; called by each media_upload child once a second */
-void send_poll(child_t *child);
 
+/*
+ * send.c.  send_run() sends what is due of a conversation; send_poll() what
+ * is due at all, called by each media_upload child once a second;
+ * send_look_up() asks for unknown sends, called by the sweeper.
+ */
+void send_run(child_t *child, const char *conversation);
+void send_poll(child_t *child);
+void send_look_up(child_t *child);
+/* the first of those sends s that where is true of; s is freed by send_free()
+   whatever this returned: 0, -1, or 1 if there is none */
+int send_load(child_t *child, const char *where, const char *param,
+    send_t *s);
+void send_free(send_t *s);
+
+/*
+ * send_state.c.  Each change asks for the state that it needs.  What became
+ * of an attempt is written again and again while the database is away, as it
+ * must not be lost: for half a minute, then the send becomes unknown.
+ */
+
+/* the attempt is counted; 0, or -1 if the send is another child's */
+int send_begin(child_t *child, send_t *s);
 /* the state "sending", committed, before anything is written; 0 or -1 */
 int send_written(child_t *child, send_t *s);
+/* queued again, in so many seconds; attempts is what counts of them */
+int send_requeue(child_t *child, const send_t *s, double delay,
+    int attempts);
+int send_accept(child_t *child, const send_t *s);
+int send_fail(child_t *child, const send_t *s);
+int send_unsure(child_t *child, const send_t *s);
+/* in the running transaction, in which inbound_lock() holds the provider id:
+   the provider has the send; s->id, s->instance and s->provider_id are read */
+int send_accept_row(child_t *child, const send_t *s, bool answer);
+/* likewise: of s id, tenant, conversation, attempts and error are read */
+int send_fail_row(child_t *child, const send_t *s);
 void send_error(send_t *s, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 
 /*
  * send_pace.c: seconds until this send may go out, 0 for now (which is then
- * used up), -1 on failure.  Refusals close the number for everybody.
+ * used up), -1 on failure; s->scope says whom a wait concerns.  Refusals
+ * close the number for everybody.
  */
-double send_pace(child_t *child, const send_t *s);
+double send_pace(child_t *child, send_t *s);
 int send_pace_result(child_t *child, const send_t *s, send_result_t result);
+/* of media.sends s: its number may send */
+extern const char  send_pace_open_sql[];
+void send_pace_sweep(child_t *child);
+double send_random(void);           /* 0 <= n < 1 */
 
 
 /*
- * send_match.c, in the running transaction of the inbound job: 1 if a message
- * of ours that a webhook tells of is one of the ledger's, which then knows
- * its provider id; 0 if not; -1.
+ * send_match.c, in the running transaction of the inbound job.  chat is the
+ * canonical one of the conversation, texts are the database's.
  */
-int send_match_echo(child_t *child, const char *instance,
-    const media_webhook_item_t *item);
-/* a status, by provider id or by the Cloud API's callback data */
-int send_match_status(child_t *child, const char *instance,
-    const char *provider_id, const media_webhook_item_t *item);
+typedef struct {
+    const char  *instance;
+    const char  *provider_id;
+    const char  *chat;
+    const char  *type;
+    const char  *text;
+    const char  *timestamp;         /* unix seconds, or NULL */
+    bool         from_api;
+} send_echo_t;
+
+typedef struct {
+    const char  *instance;
+    const char  *provider_id;
+    const char  *status;
+    const char  *error_code;
+    const char  *error;             /* with the code */
+    const char  *callback;          /* the Cloud API's callback data, or "" */
+    const char  *pricing;           /* category, or "" */
+} send_status_t;
+
+/* 1 if a message of ours that a webhook tells of is one of the ledger's,
+   which then knows its provider id; 0 if not; -1 */
+int send_match_echo(child_t *child, const send_echo_t *echo);
+/* 0 or -1 */
+int send_match_status(child_t *child, const send_status_t *status);
 
 #endif
