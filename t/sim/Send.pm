@@ -80,8 +80,10 @@ sub handle {
 
     sleep $r->{fault}{seconds} // 1 if is_fault($r, 'slow-before');
 
-    my $goes_on = ($r->{fault} && !$r->{fault}{sent}
-        && SendFault::refuse($r)) // $module->handle($r);
+    my $goes_on = $r->{fault} && !$r->{fault}{sent}
+        ? SendFault::refuse($r) : undef;
+
+    $goes_on //= $module->handle($r);
 
     unlink glob "$r->{spool} $r->{spool}.*";
     return $goes_on;

@@ -268,7 +268,8 @@ sub accept_upload {
 
     my $id = Send::random_of(1, 1 .. 9) . Send::random_of(15, 0 .. 9);
 
-    move($part->{file}, meta_file($id) . '.bytes');
+    move($part->{file}, meta_file($id) . '.bytes')
+        or die "media: $!\n";
     save_meta($id, { media => $media, time => time,
         instance => $r->{send}{instance} });
     Send::accept_act($r, { id => $id, media => $media });

@@ -64,9 +64,10 @@ sub from_base64 {
 sub from_file {
     my ($file, %more) = @_;
     my $sink = new_sink();
+    my $buf;
 
     open my $in, '<:raw', $file or die "$file: $!\n";
-    $sink->{add}->($_[0]) while read $in, $_[0], 1024 * 1024;
+    $sink->{add}->($buf) while read $in, $buf, 1024 * 1024;
 
     return $sink->{media}->(by => 'upload', %more);
 }
