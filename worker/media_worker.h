@@ -319,7 +319,7 @@ int store_key_of_url(char *dst, size_t size, const char *url);
 int sign_url(char *dst, size_t size, const char *key, time_t expires);
 
 
-/* image.c and decoder.c: thumbnails in a separate, limited process */
+/* image.c: thumbnails, made in a separate, limited process (decode.c) */
 typedef struct {
     int      width;                 /* of the original, orientation applied */
     int      height;
@@ -333,7 +333,7 @@ typedef struct {
  */
 int image_thumbnail(int fd, const char *mime, int max_edge, int quality,
     image_t *image, char *error, size_t error_size);
-/* the decoder's own main(), reached by "media-worker --decoder" */
+/* decoder.c: that process's main(), reached by "media-worker --decoder" */
 int decoder_main(void);
 
 

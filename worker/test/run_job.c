@@ -11,6 +11,8 @@
  *     run_job get KEY >FILE
  *     run_job put KEY FILE TYPE
  *     run_job thumbnail FILE TYPE OUT ...
+ *     run_job decode KIND FILE TYPE OUT ...       as a rendition is made
+ *     run_job rendition ATTACHMENT_ID PROVIDER KIND ...
  *     run_job http URL TRUSTED HOST               guarded, redirects followed
  *
  * Prints one line of "name=value" pairs per job.
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "decoder.h"
 #include "media_worker.h"
 
 
@@ -31,7 +34,10 @@ static int run_sweep(child_t *child, char **argv);
 static int run_get(child_t *child, char **argv);
 static int run_put(child_t *child, char **argv);
 static int run_thumbnail(child_t *child, char **argv);
+static int run_decode(child_t *child, char **argv);
+static int run_rendition(child_t *child, char **argv);
 static int run_http(child_t *child, char **argv);
+static void run_save(const char *name, int fd);
 static const char *run_result(job_result_t rc);
 static long run_status(const char *name);
 static int run_print(void *data, const char *s, size_t len);
@@ -48,6 +54,8 @@ static const struct {
     { "get",       run_get       },
     { "put",       run_put       },
     { "thumbnail", run_thumbnail },
+    { "decode",    run_decode    },
+    { "rendition", run_rendition },
     { "http",      run_http      },
 };
 
@@ -190,11 +198,10 @@ run_put(child_t *child, char **argv)
 static int
 run_thumbnail(child_t *child, char **argv)
 {
-    int      fd, out, rc;
-    char     error[256], bytes[65536];
+    int      fd, rc;
+    char     error[256];
     image_t  image;
     int64_t  start;
-    ssize_t  n;
 
     (void) child;
 
@@ -215,15 +222,84 @@ run_thumbnail(child_t *child, char **argv)
             continue;
         }
 
-        out = open(argv[2], O_CREAT | O_TRUNC | O_WRONLY, 0644);
-        lseek(image.thumb_fd, 0, SEEK_SET);
+        run_save(argv[2], image.thumb_fd);
+        close(image.thumb_fd);
+    }
 
-        while ((n = read(image.thumb_fd, bytes, sizeof(bytes))) > 0) {
-            (void) file_write(out, bytes, n);
+    return 0;
+}
+
+
+static int
+run_decode(child_t *child, char **argv)
+{
+    int                fd, i, out, rc;
+    int64_t            start;
+    decoder_answer_t   ans;
+    decoder_request_t  req;
+
+    static const char *const  kinds[] = { "thumbnail", "image", "sticker",
+                                          "voice", "audio", NULL };
+
+    (void) child;
+
+    for ( /* void */ ; argv[0] && argv[1] && argv[2] && argv[3]; argv += 4) {
+        memset(&req, 0, sizeof(decoder_request_t));
+        strcpy(req.types, "none");
+        snprintf(req.mime, sizeof(req.mime), "%s", argv[2]);
+        req.cpu_time = 60;
+        req.max_size = 16 * 1024 * 1024;
+
+        for (i = 0; kinds[i] != NULL; i++) {
+            if (strcmp(kinds[i], argv[0]) == 0) {
+                req.task = i;
+            }
+        }
+
+        fd = open(argv[1], O_RDONLY);
+        out = file_temp();
+        start = now_ms();
+        rc = decode(fd, out, &req, &ans);
+
+        printf("rc=%d width=%d height=%d size=%lld duration=%d ms=%lld "
+               "decoder=%d error=%s\n", rc, ans.width, ans.height,
+               (long long) ans.size, ans.duration,
+               (long long) (now_ms() - start),
+               strcmp(ans.error, "the decoder failed") != 0, ans.error);
+        fflush(stdout);
+
+        if (ans.error[0] == '\0') {
+            run_save(argv[3], out);
         }
 
         close(out);
-        close(image.thumb_fd);
+        close(fd);
+    }
+
+    return 0;
+}
+
+
+static int
+run_rendition(child_t *child, char **argv)
+{
+    char                error[512];
+    int64_t             start;
+    rendition_t         r;
+    rendition_result_t  rc;
+
+    static const char *const  results[] = { "ok", "refused", "again" };
+
+    for ( /* void */ ; argv[0] != NULL && argv[1] && argv[2]; argv += 3) {
+        start = now_ms();
+        rc = rendition_get(child, argv[0], argv[1], argv[2], -1, &r, error,
+                           sizeof(error));
+
+        printf("result=%s\tkey=%s\ttype=%s\textension=%s\tsize=%lld\t"
+               "duration=%d\tms=%lld\terror=%s\n", results[rc], r.key, r.type,
+               r.extension, (long long) r.size, r.duration,
+               (long long) (now_ms() - start), error);
+        fflush(stdout);
     }
 
     return 0;
@@ -258,6 +334,24 @@ run_http(child_t *child, char **argv)
            ans.status, ans.refused, (long long) ans.length, ans.error);
 
     return 0;
+}
+
+
+static void
+run_save(const char *name, int fd)
+{
+    int      out;
+    char     bytes[65536];
+    ssize_t  n;
+
+    out = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    lseek(fd, 0, SEEK_SET);
+
+    while ((n = read(fd, bytes, sizeof(bytes))) > 0) {
+        (void) file_write(out, bytes, n);
+    }
+
+    close(out);
 }
 
 

@@ -1,0 +1,31 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * FFmpeg's input and output on descriptors, in the decoder process.
+ */
+
+#ifndef DECODER_IO_H
+#define DECODER_IO_H
+
+#include <libavformat/avformat.h>
+
+#include "decoder.h"
+
+
+typedef struct {
+    int                fd;
+    int64_t            offset;      /* of reading */
+    int64_t            size;        /* of the file, or so far written */
+    int64_t            max_size;    /* of what is written */
+    decoder_answer_t  *ans;         /* gets why it was not written */
+} decoder_io_t;
+
+
+/* NULL without memory; io lives longer than what is returned */
+AVIOContext *decoder_io_open(decoder_io_t *io, bool writing);
+void decoder_io_close(AVIOContext *pb);     /* also NULL */
+/* an AVFormatContext's io_open: files that a file names are not opened */
+int decoder_io_refuse(AVFormatContext *s, AVIOContext **pb, const char *url,
+    int flags, AVDictionary **options);
+
+#endif
