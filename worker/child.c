@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "send.h"
 
 
 #define CHILD_POLL  1000                /* ms; the sweeper's, for purges */
@@ -26,14 +27,15 @@ static void child_close(child_t *child);
 typedef struct {
     const char      *queue;
     consume_job_pt   job;
+    consume_poll_pt  poll;
 } child_queue_t;
 
 
 static const child_queue_t  child_queues[] = {
-    { "webhook_inbound", inbound_job },
-    { "media_priority", profile_job },
-    { "media_download", download_job },
-    { "media_upload", upload_job }
+    { "webhook_inbound", inbound_job, NULL },
+    { "media_priority", profile_job, NULL },
+    { "media_download", download_job, NULL },
+    { "media_upload", upload_job, send_poll }
 };
 
 static int                    child_ready_fd = -1;
@@ -79,7 +81,8 @@ child_main(const char *queue, int ready_fd, pid_t master)
 
     for (i = 0; i < sizeof(child_queues) / sizeof(child_queues[0]); i++) {
         if (strcmp(queue, child_queues[i].queue) == 0) {
-            rc = consume_run(&child, child_queues[i].job);
+            rc = consume_run(&child, child_queues[i].job,
+                             child_queues[i].poll);
         }
     }
 

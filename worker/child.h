@@ -24,6 +24,7 @@ enum {
 
 
 typedef job_result_t (*consume_job_pt)(child_t *child, job_t *job);
+typedef void (*consume_poll_pt)(child_t *child);
 
 
 /* master.c: returns an exit code */
@@ -39,8 +40,10 @@ void child_ready(void);
 int child_retire(const char *reason);   /* logs; returns 0 */
 int64_t child_rss(void);                /* bytes */
 
-/* consume.c: until the child has to stop */
-int consume_run(child_t *child, consume_job_pt job_func);
+/* consume.c: until the child has to stop; poll, if there is one, is called
+   each second between the jobs */
+int consume_run(child_t *child, consume_job_pt job_func,
+    consume_poll_pt poll);
 
 /* title.c: what ps shows; argv's memory is used for it */
 void title_init(int argc, char **argv);

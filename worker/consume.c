@@ -16,6 +16,7 @@
 
 
 #define CONSUME_WAIT         1          /* seconds until signals are seen */
+#define CONSUME_POLL         1000       /* ms */
 #define CONSUME_BACKOFF_MAX  30         /* seconds */
 
 
@@ -31,11 +32,13 @@ static void consume_pause(int *backoff);
 
 
 int
-consume_run(child_t *child, consume_job_pt job_func)
+consume_run(child_t *child, consume_job_pt job_func, consume_poll_pt poll)
 {
-    int  n, rc, backoff;
+    int      n, rc, backoff;
+    int64_t  next;
 
     n = 0;
+    next = 0;
     backoff = 1;
 
     while (!child_stopping()) {
@@ -48,6 +51,11 @@ consume_run(child_t *child, consume_job_pt job_func)
 
             backoff = 1;
             child_ready();
+        }
+
+        if (poll != NULL && now_ms() >= next) {
+            poll(child);
+            next = now_ms() + CONSUME_POLL;
         }
 
         rc = consume_one(child, job_func);

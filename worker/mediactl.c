@@ -51,6 +51,16 @@ static const mediactl_command_t  mediactl_commands[] = {
       "      again; deletes nothing in S3.  Exits with 3 if Redis is away:"
       " the\n"
       "      purge is recorded, and media-worker publishes it" },
+    { "send", mediactl_send,
+      "send list [--state S] [--tenant T] [--json]\n"
+      "  send show [--json] ID\n"
+      "  send retry ID\n"
+      "  send cancel ID\n"
+      "      messages to WhatsApp: S is queued, sending, accepted, sent,"
+      " delivered,\n"
+      "      read, failed or unknown; retry sends a failed or unknown one once"
+      " more,\n"
+      "      cancel lets a queued one fail" },
     { "sign-url", mediactl_sign_url,
       "sign-url KEY|URL [--expires 15m] [--json]\n"
       "      a URL with which anybody may read the object, for 7d at the"

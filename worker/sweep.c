@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "inbound.h"
+#include "send.h"
 
 
 #define SWEEP_BATCH  "500"
@@ -32,6 +33,8 @@ sweep_run(child_t *child)
     sweep_attachments(child);
     upload_sweep(child);
     (void) unrouted_take_up(child);
+    send_look_up(child);
+    send_pace_sweep(child);
 
     while (event_publish_left(child) > 0) {
         /* until none is left, or Redis is away */
