@@ -18,37 +18,54 @@ use JSON::PP;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(send_fault sends violations send_acts send_hooks sim_webhooks
-    send_instance send_expire send_reset send_sim_start wait_sends);
+    send_instance send_expire send_reset send_sim_start send_sim_restart
+    wait_sends);
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
 my $json = JSON::PP->new->canonical->utf8;
 my $http = HTTP::Tiny->new(timeout => 30, keep_alive => 0);
-my %started;
+my %own;
 
 
 # a simulator of this test's own; its URL, also in the environment
 
 sub send_sim_start {
-    my $dir = tempdir('whatsapp_sim_XXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
         or die "no port: $!\n";
-    my $port = $s->sockport;
 
+    @own{qw(dir port owner)} = (tempdir('whatsapp_sim_XXXXXX', TMPDIR => 1,
+        CLEANUP => 1), $s->sockport, $$);
     close $s;
 
-    my $pid = fork // die "fork: $!\n";
+    return start();
+}
 
-    if ($pid == 0) {
-        exec $^X, "$root/t/sim/whatsapp-sim.pl", $port, $dir;
+
+# ends it by a signal and starts it again, with all that it knew
+
+sub send_sim_restart {
+    my ($signal) = @_;
+
+    kill $signal, $own{pid};
+    waitpid $own{pid}, 0;
+
+    return start();
+}
+
+
+sub start {
+    $own{pid} = fork // die "fork: $!\n";
+
+    if ($own{pid} == 0) {
+        exec $^X, "$root/t/sim/whatsapp-sim.pl", @own{qw(port dir)};
         die "exec: $!\n";
     }
 
-    $started{$pid} = $$;
-    $ENV{WHATSAPP_SIM_URL} = "http://127.0.0.1:$port";
+    $ENV{WHATSAPP_SIM_URL} = "http://127.0.0.1:$own{port}";
 
     for (1 .. 100) {
         return $ENV{WHATSAPP_SIM_URL} if IO::Socket::INET->new(
-            PeerAddr => "127.0.0.1:$port");
+            PeerAddr => "127.0.0.1:$own{port}");
         sleep 0.1;
     }
 
@@ -59,9 +76,9 @@ sub send_sim_start {
 END {
     my $status = $?;
 
-    for my $pid (grep { $started{$_} == $$ } keys %started) {
-        kill 'TERM', $pid;
-        waitpid $pid, 0;
+    if ($own{pid} && $own{owner} == $$) {
+        kill 'TERM', $own{pid};
+        waitpid $own{pid}, 0;
     }
 
     $? = $status;

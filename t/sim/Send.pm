@@ -145,6 +145,8 @@ sub answer {
         sleep $f->{seconds} // 1 if $f->{fault} eq 'slow';
         return reset_connection($r) if $f->{fault} eq 'reset-after';
 
+        $body = '{}' if $f->{fault} eq 'no-id';
+
         if ($f->{fault} eq 'cut') {
             $r->{c}->printflush(substr "HTTP/1.1 $status Simulated\r\n"
                 . "Content-Type: $type\r\nContent-Length: " . length($body)

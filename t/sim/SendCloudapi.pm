@@ -38,6 +38,7 @@ my %objects = (
     sticker => { id => 's', link => 's' },
     location => { latitude => 'n!', longitude => 'n!', name => 's',
         address => 's' },
+    reaction => { message_id => 's!', emoji => 's' },
 );
 
 my %http = (0 => 401, 190 => 401, 2 => 503, 4 => 400, 3 => 403, 10 => 403,
@@ -148,7 +149,7 @@ sub error {
     my ($r, $status, $code, $message, $subcode, $details, @headers) = @_;
 
     return Send::answer($r, $status, { error => { message => $message,
-        type => 'OAuthException', code => $code, fbtrace_id =>
+        type => 'OAuthException', code => $code + 0, fbtrace_id =>
         Send::random_of(23, 'A' .. 'Z', 'a' .. 'z', 0 .. 9),
         $subcode ? (error_subcode => $subcode) : (),
         defined $details ? (error_data => { messaging_product => 'whatsapp',
@@ -415,6 +416,12 @@ sub content {
         return undef;
     }
 
+    if ($kind eq 'reaction') {
+        $m->{text} = $o->{emoji} // '';
+        $m->{reply_to} = $o->{message_id};
+        return undef;
+    }
+
     return sub { wrong($r, 131009, 'caption is longer than 1024') }
         if length($o->{caption} // '') > 1024;
     return sub { wrong($r, 131009, "$kind needs one of id and link") }
@@ -482,8 +489,6 @@ sub suits {
         if $kind ne 'document' && $can ne $kind;
     return $bad->("a $kind has more than $max bytes")
         if $kind ne 'document' && $f->{length} > $max;
-    return $bad->('a document has no filename')
-        if $kind eq 'document' && !length($f->{file_name} // '');
     return $bad->('the image has not 8 bit RGB or RGBA')
         if $kind eq 'image' && !$f->{rgb8};
 
@@ -569,6 +574,10 @@ sub refuse {
     # 413 comes from what stands before Graph
     return Send::answer($r, 413, "<html><title>413</title></html>\n")
         if $status == 413;
+
+    # as some were seen
+    return Send::answer($r, $status, { error => { code => $code + 0,
+        message => "(#$code) " . error_text($code) } }) if $f->{bare};
 
     return error($r, $status, $code, $f->{message}
         // "(#$code) " . error_text($code), $subcode,

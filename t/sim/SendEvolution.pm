@@ -121,7 +121,7 @@ sub handle {
 
     return read_messages($r) if $s->{op} eq 'read';
     return presence($r) if $s->{op} eq 'typing';
-    return find($r) if $s->{op} eq 'lookup';
+    return find($r, $config) if $s->{op} eq 'lookup';
     return message($r, $config);
 }
 
@@ -563,7 +563,7 @@ sub presence {
 
 
 sub find {
-    my ($r) = @_;
+    my ($r, $config) = @_;
     my $s = $r->{send};
     my $in = $s->{in};
     my @bad = Send::members($r, $in, 'body', { where => 'o', page => 'i',
@@ -586,7 +586,7 @@ sub find {
         && $_->{chat} eq ($key->{remoteJid} // $_->{chat})
         && $_->{id} eq ($key->{id} // $_->{id})
         && within($_, $where->{messageTimestamp}) }
-        Send::lines('sends', $key->{id} // '');
+        $config->{no_database} ? () : Send::lines('sends', $key->{id} // '');
     my @records = map { record($_) } sort { $b->{time} <=> $a->{time} } @found;
 
     @records = grep { $_->{messageType} eq $where->{messageType} } @records

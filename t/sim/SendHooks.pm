@@ -53,7 +53,12 @@ sub sent {
     my $echo = $hooks->{echo} // $mode ne 'none';
     my @statuses = @{ $modes{$mode} || [] };
 
-    @statuses = $m->{failed} ? 'failed' : @statuses;
+    @statuses = 'failed' if $m->{failed};
+
+    # Evolution v2 tells of what its database has
+    @statuses = () if $m->{provider} eq 'evolution'
+        && $m->{version} !~ /^v?1/
+        && Send::instance($m->{instance})->{no_database};
 
     my @posts = map { post_of($hooks, $url, $m, $_) }
         ($echo && $m->{provider} ne 'cloudapi' ? 'echo' : ()), @statuses;
@@ -246,17 +251,21 @@ sub queue {
 }
 
 
-sub forget { truncate "$Send::dir/queue", 0 if -e "$Send::dir/queue" }
+sub forget {
+    truncate "$Send::dir/queue", 0 if -e "$Send::dir/queue";
+    unlink "$Send::dir/queue.done";
+}
 
 
 #
 # The process that posts.  A chain is the posts of one message: each goes out
-# when the one before was answered or given up.
+# when the one before was answered or given up.  A simulator that was killed
+# goes on with the chains that were not done.
 #
 
 sub run {
     my $parent = getppid;
-    my ($offset, $generation, @chains, %busy) = (0, 0);
+    my ($offset, $generation, @chains, %busy) = (0, -1);
 
     while (getppid == $parent) {
         my $config = Send::config()->{generation} // 0;
@@ -279,7 +288,7 @@ sub run {
 sub read_queue {
     my ($offset, $generation) = @_;
     my $file = "$Send::dir/queue";
-    my @new;
+    my (@new, %done);
 
     return if (-s $file // 0) <= $$offset;
 
@@ -287,13 +296,18 @@ sub read_queue {
     flock $f, LOCK_SH;
     seek $f, $$offset, 0;
 
-    while (my $line = <$f>) {
-        my $chain = eval { $json->decode($line) } or next;
-
-        push @new, $chain if $chain->{generation} == $generation;
+    if (!$$offset && open my $d, '<', "$file.done") {
+        $done{ $_ + 0 } = 1 while <$d>;
     }
 
-    $$offset = tell $f;
+    while (my $line = <$f>) {
+        my $chain = eval { $json->decode($line) };
+
+        push @new, { %$chain, line => $$offset } if $chain
+            && !$done{$$offset} && $chain->{generation} == $generation;
+        $$offset = tell $f;
+    }
+
     return @new;
 }
 
@@ -408,10 +422,20 @@ sub finish {
         shift @{ $chain->{posts} };
         $chain->{attempt} = 0;
         $chain->{at} = time;
+        done($chain) unless @{ $chain->{posts} };
         return;
     }
 
     $chain->{at} = time + $wait * $chain->{unit};
+}
+
+
+sub done {
+    my ($chain) = @_;
+
+    open my $f, '>>', "$Send::dir/queue.done" or die "queue: $!\n";
+    print $f "$chain->{line}\n";
+    close $f;
 }
 
 

@@ -230,7 +230,13 @@ my %types = (jpg => 'image/jpeg', jpeg => 'image/jpeg', png => 'image/png',
     aac => 'audio/aac', amr => 'audio/amr', wav => 'audio/wav',
     pdf => 'application/pdf', txt => 'text/plain', csv => 'text/csv',
     json => 'application/json', xml => 'text/xml', html => 'text/html',
-    zip => 'application/zip', doc => 'application/msword',
+    zip => 'application/zip', rar => 'application/vnd.rar',
+    '7z' => 'application/x-7z-compressed', rtf => 'application/rtf',
+    odt => 'application/vnd.oasis.opendocument.text',
+    ods => 'application/vnd.oasis.opendocument.spreadsheet',
+    svg => 'image/svg+xml', bmp => 'image/bmp', tif => 'image/tiff',
+    tiff => 'image/tiff', md => 'text/markdown', vcf => 'text/vcard',
+    ics => 'text/calendar', bin => 'application/octet-stream', doc => 'application/msword',
     xls => 'application/vnd.ms-excel', ppt => 'application/vnd.ms-powerpoint',
     docx => 'application/vnd.openxmlformats-officedocument.'
         . 'wordprocessingml.document',
@@ -261,7 +267,8 @@ sub agrees {
     return $magic eq 'application/x-ole'
         if $type =~ m!/(?:msword|vnd\.ms-)!;
 
-    # of these there is nothing to be seen in the bytes
+    # of these little is to be seen in the bytes
+    return 1 if $type =~ m!^image/(?:svg|bmp|tiff)|/rtf$|opendocument!;
     return $magic =~ m!^(?:text/plain|application/octet-stream)$!
         if $type =~ m!^text/|/json$|/xml$|octet-stream!;
     return $type !~ m!^(?:image|audio|video)/|/pdf$|/zip$!;

@@ -43,6 +43,9 @@ my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
     LocalPort => $port, Listen => 512, ReuseAddr => 1)
     or die "whatsapp-sim: 127.0.0.1:$port: $!\n";
 
+$server->blocking(0);
+pipe my $alive, my $master or die "whatsapp-sim: pipe: $!\n";
+
 my %children;
 
 $SIG{PIPE} = 'IGNORE';
@@ -65,6 +68,7 @@ sub start {
         $SIG{TERM} = $SIG{INT} = 'DEFAULT';
         srand;
 
+        close $master;
         close $server if $what eq 'hooks';
         $run->();
     }
@@ -73,19 +77,27 @@ sub start {
 }
 
 
-sub serve {
-    my $parent = getppid;
+# Serves connections until the master is gone: then nobody writes to the pipe.
 
-    while (getppid == $parent) {
+sub serve {
+    my ($rd, $pipe) = ('', fileno $alive);
+
+    vec($rd, fileno $server, 1) = vec($rd, $pipe, 1) = 1;
+
+    while (1) {
+        select(my $ready = $rd, undef, undef, undef) > 0 or next;
+        exit 0 if vec $ready, $pipe, 1;
+
+        # another child may have been faster
         my $c = $server->accept or next;
 
+        $c->blocking(1);
         setsockopt($c, IPPROTO_TCP, TCP_NODELAY, 1);
 
         eval { 1 while request($c) };
+        warn "whatsapp-sim: $@" if $@ && $@ ne "timeout\n";
         close $c;
     }
-
-    exit 0;
 }
 
 
