@@ -7,18 +7,20 @@
 
 /*
  * Reads members of a JSON object by name while it streams in: a provider's
- * answer, or a job's body.  Only the top level counts, so that a nested
- * "error" or "message" never speaks for the whole answer.
+ * answer, or a job's body.  A member of the top level has a plain name, one
+ * of an object in it a path ("error.code"), so that a nested "message" never
+ * speaks for the whole answer.  Arrays do not count: "messages.id" is that of
+ * the first element that has one.
  */
 
 
-#define ANSWER_DEPTH   32
 #define ANSWER_STRING  MEDIA_URL_MAX
 
 
 static int answer_string(void *data, const char *s, size_t len);
 static int answer_number(void *data, const char *s, size_t len);
 static int answer_key(void *data, const char *s, size_t len);
+static void answer_path(answer_t *answer, const char *s, size_t len);
 static int answer_start(void *data);
 static int answer_end(void *data);
 static int answer_piece(void *data, const char *s, size_t len);
@@ -93,11 +95,9 @@ answer_key(void *data, const char *s, size_t len)
     answer->member = NULL;
     answer->is_long = 0;
 
-    if (answer->depth != 1) {
-        return 1;
-    }
+    answer_path(answer, s, len);
 
-    if (answer->long_name != NULL && strlen(answer->long_name) == len
+    if (answer->depth == 1 && answer->long_name != NULL && strlen(answer->long_name) == len
         && memcmp(answer->long_name, s, len) == 0)
     {
         answer->is_long = 1;
@@ -105,13 +105,37 @@ answer_key(void *data, const char *s, size_t len)
     }
 
     for (m = answer->members; m->name != NULL; m++) {
-        if (strlen(m->name) == len && memcmp(m->name, s, len) == 0) {
+        if (strlen(m->name) == answer->len
+            && memcmp(m->name, answer->path, answer->len) == 0)
+        {
             answer->member = m;
             break;
         }
     }
 
     return 1;
+}
+
+
+/* a path that does not fit is that of no member, nor are those below it */
+static void
+answer_path(answer_t *answer, const char *s, size_t len)
+{
+    size_t  n;
+
+    n = answer->ends[answer->depth];
+
+    if (n + 1 + len > sizeof(answer->path)) {
+        answer->len = sizeof(answer->path);
+        return;
+    }
+
+    if (n > 0) {
+        answer->path[n++] = '.';
+    }
+
+    memcpy(answer->path + n, s, len);
+    answer->len = n + len;
 }
 
 
@@ -135,9 +159,9 @@ answer_number(void *data, const char *s, size_t len)
     answer_t               *answer = data;
     const answer_member_t  *m;
 
-    m = answer->depth == 1 ? answer->member : NULL;
+    m = answer->member;
 
-    if (m != NULL && len < m->size && memchr(s, '\0', len) == NULL) {
+    if (m != NULL && m->value[0] == '\0' && len < m->size && memchr(s, '\0', len) == NULL) {
         memcpy(m->value, s, len);
         m->value[len] = '\0';
     }
@@ -166,6 +190,7 @@ answer_start(void *data)
     answer_t  *answer = data;
 
     answer->depth++;
+    answer->ends[answer->depth] = answer->len;
     answer->member = NULL;
     answer->is_long = 0;
 
@@ -178,6 +203,7 @@ answer_end(void *data)
 {
     answer_t  *answer = data;
 
+    answer->len = answer->ends[answer->depth];
     answer->depth--;
     answer->member = NULL;
     answer->is_long = 0;

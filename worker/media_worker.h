@@ -489,11 +489,13 @@ int provider_picture(child_t *child, const char *provider, const char *name,
     size_t size);
 
 /*
- * answer.c: the members of a JSON object that are asked for by name, on its
- * top level; strings and numbers as text, others are passed over
+ * answer.c: the members of a JSON object that are asked for by name or path;
+ * strings and numbers as text, others are passed over
  */
+#define ANSWER_DEPTH  32
+
 typedef struct {
-    const char  *name;              /* NULL ends the table */
+    const char  *name;              /* "url", "error.code"; NULL ends */
     char        *value;             /* "" before, and if absent */
     size_t       size;              /* what is longer counts as absent */
 } answer_member_t;
@@ -505,6 +507,9 @@ typedef struct {
     void                   *data;
     media_json_t           *json;
     const answer_member_t  *member;
+    char                    path[64];
+    size_t                  len;
+    size_t                  ends[ANSWER_DEPTH + 2];     /* of path, by depth */
     unsigned                depth;
     unsigned                is_long:1;
     unsigned                has_long:1;     /* long_name was there */

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "media_worker.h"
+#include "provider.h"
 
 
 /*
@@ -14,16 +14,8 @@
  */
 
 
-#define PROVIDER_ANSWER_MAX  65536      /* bytes, without media in it */
 #define PROVIDER_JSON_EXTRA  65536      /* around the base64 of a file */
 #define PROVIDER_BODY_MAX    (2 * MEDIA_URL_MAX)
-
-
-typedef struct {
-    const char  *base_url;
-    const char  *name;                  /* instance */
-    const char  *token;
-} provider_account_t;
 
 
 static fetch_result_t provider_evolution(child_t *child, attachment_t *a);
@@ -40,10 +32,6 @@ static fetch_result_t provider_cloudapi_class(attachment_t *a,
 static fetch_result_t provider_file(child_t *child, attachment_t *a,
     const char *source, const char *url, const char *token,
     const char *const *hosts, long *status);
-static int provider_call(child_t *child, const provider_account_t *account,
-    const char *method, const char *auth, const char *path, const char *query,
-    const char *body, answer_t *answer, int64_t max_size, http_answer_t *ans);
-static int provider_json(char *dst, size_t size, const char *s);
 static void provider_base64(char *dst, const media_str_t *bytes);
 
 
@@ -105,8 +93,7 @@ provider_evolution(child_t *child, attachment_t *a)
     }
 
     rc = provider_call(child, &account, "POST", "apikey",
-                       "/chat/getBase64FromMediaMessage/", NULL, body,
-                       &answer,
+                       "/chat/getBase64FromMediaMessage/{}", body, &answer,
                        MEDIA_BASE64_LEN(a->max_size) + PROVIDER_JSON_EXTRA,
                        &ans);
 
@@ -143,11 +130,11 @@ provider_evolution_body(char *dst, size_t size, const attachment_t *a)
 
     const char  *node;
 
-    if (provider_json(id, sizeof(id), a->message_id) != 0
-        || provider_json(chat, sizeof(chat), a->chat_raw) != 0
-        || provider_json(sender, sizeof(sender), a->sender_raw) != 0
-        || provider_json(path, sizeof(path), a->direct_path) != 0
-        || provider_json(type, sizeof(type), a->declared) != 0)
+    if (provider_json(id, sizeof(id), a->message_id) < 0
+        || provider_json(chat, sizeof(chat), a->chat_raw) < 0
+        || provider_json(sender, sizeof(sender), a->sender_raw) < 0
+        || provider_json(path, sizeof(path), a->direct_path) < 0
+        || provider_json(type, sizeof(type), a->declared) < 0)
     {
         return -1;
     }
@@ -237,8 +224,8 @@ provider_wapi(child_t *child, attachment_t *a)
                                       { NULL, NULL, 0 } };
 
     if (a->media_key.len == 0 || a->direct_path[0] == '\0'
-        || provider_json(path, sizeof(path), a->direct_path) != 0
-        || provider_json(mime, sizeof(mime), a->declared) != 0)
+        || provider_json(path, sizeof(path), a->direct_path) < 0
+        || provider_json(mime, sizeof(mime), a->declared) < 0)
     {
         return FETCH_NONE;
     }
@@ -257,8 +244,8 @@ provider_wapi(child_t *child, attachment_t *a)
     }
 
     rc = provider_call(child, &account, "POST", "Authorization",
-                       "/message/download-media", "instanceId=", body,
-                       &answer, PROVIDER_ANSWER_MAX, &ans);
+                       "/message/download-media?instanceId={}", body, &answer,
+                       PROVIDER_ANSWER_MAX, &ans);
 
     if (answer_close(&answer) == 0 && rc == 0 && link[0] != '\0') {
         return provider_file(child, a, "wapi", link, NULL,
@@ -330,7 +317,7 @@ provider_cloudapi_url(child_t *child, attachment_t *a,
                                    { NULL, NULL, 0 } };
 
     path[0] = '/';
-    n = media_uri_encode(path + 1, sizeof(path) - 2, a->media_id,
+    n = media_uri_encode(path + 1, sizeof(path) - 32, a->media_id,
                          strlen(a->media_id), 0);
 
     if (n < 0 || answer_open(&answer, members, NULL, NULL, NULL) != 0) {
@@ -338,11 +325,10 @@ provider_cloudapi_url(child_t *child, attachment_t *a,
         return FETCH_FINAL;
     }
 
-    path[n + 1] = '\0';
+    strcpy(path + n + 1, "?phone_number_id={}");
 
-    rc = provider_call(child, account, "GET", "Authorization", path,
-                       "phone_number_id=", NULL, &answer, PROVIDER_ANSWER_MAX,
-                       &ans);
+    rc = provider_call(child, account, "GET", "Authorization", path, NULL,
+                       &answer, PROVIDER_ANSWER_MAX, &ans);
 
     if (answer_close(&answer) != 0 || rc != 0 || url[0] == '\0') {
         if (rc == 0) {
@@ -448,63 +434,6 @@ provider_file(child_t *child, attachment_t *a, const char *source,
 }
 
 
-/*
- * One call of an API: base_url, path and the instance's name, which ends the
- * path, or is the value of query ("instanceId=").  Returns 0 for a 2xx.
- */
-static int
-provider_call(child_t *child, const provider_account_t *account,
-    const char *method, const char *auth, const char *path, const char *query,
-    const char *body, answer_t *answer, int64_t max_size, http_answer_t *ans)
-{
-    int                 rc;
-    char                url[MEDIA_URL_MAX], name[1024], line[4096];
-    size_t              len;
-    ssize_t             n;
-    http_request_t      req;
-
-    n = media_uri_encode(name, sizeof(name) - 1, account->name,
-                         strlen(account->name), 0);
-    name[n < 0 ? 0 : n] = '\0';
-
-    /* the operator may have ended it with a slash */
-    for (len = strlen(account->base_url);
-         len > 0 && account->base_url[len - 1] == '/';
-         len--) { /* void */ }
-
-    snprintf(url, sizeof(url), "%.*s%s%s%s%s", (int) len, account->base_url,
-             path, query == NULL ? "" : strchr(path, '?') == NULL ? "?" : "&",
-             query == NULL ? "" : query, name);
-
-    memset(&req, 0, sizeof(http_request_t));
-    req.method = method;
-    req.url = url;
-    req.body_fd = -1;
-    req.write = answer_write;
-    req.data = answer;
-    req.max_size = max_size;
-    req.timeout = fetch_timeout(max_size);
-    req.trusted = account->base_url;
-    req.guarded = 1;
-
-    snprintf(line, sizeof(line), "%s: %s%s", auth,
-             auth[0] == 'A' ? "Bearer " : "", account->token);
-    req.headers = curl_slist_append(NULL, line);
-    explicit_bzero(line, sizeof(line));
-
-    if (body != NULL) {
-        media_str_set(&req.body, body, strlen(body));
-        req.headers = curl_slist_append(req.headers,
-                                        "Content-Type: application/json");
-    }
-
-    rc = http_perform(child->curl, &req, ans);
-    curl_slist_free_all(req.headers);
-
-    return rc == 0 && ans->status >= 200 && ans->status <= 299 ? 0 : -1;
-}
-
-
 int
 provider_picture(child_t *child, const char *provider, const char *name,
     const char *base_url, const char *token, const char *phone, char *url,
@@ -541,14 +470,14 @@ provider_picture(child_t *child, const char *provider, const char *name,
     if (evolution) {
         snprintf(text, sizeof(text), "{\"number\":\"%s\"}", phone);
         rc = provider_call(child, &account, "POST", "apikey",
-                           "/chat/fetchProfilePictureUrl/", NULL, text,
-                           &answer, PROVIDER_ANSWER_MAX, &ans);
+                           "/chat/fetchProfilePictureUrl/{}", text, &answer,
+                           PROVIDER_ANSWER_MAX, &ans);
     } else {
         snprintf(text, sizeof(text),
-                 "/contacts/profile-picture?phoneNumber=%s", phone);
+                 "/contacts/profile-picture?phoneNumber=%s&instanceId={}",
+                 phone);
         rc = provider_call(child, &account, "GET", "Authorization", text,
-                           "instanceId=", NULL, &answer, PROVIDER_ANSWER_MAX,
-                           &ans);
+                           NULL, &answer, PROVIDER_ANSWER_MAX, &ans);
     }
 
     if (answer_close(&answer) != 0 || rc != 0) {
@@ -559,29 +488,6 @@ provider_picture(child_t *child, const char *provider, const char *name,
         return -1;
     }
 
-    return 0;
-}
-
-
-/* a string's text for JSON; what it may not hold is an error */
-static int
-provider_json(char *dst, size_t size, const char *s)
-{
-    size_t  n;
-
-    for (n = 0; *s != '\0'; s++) {
-        if ((unsigned char) *s < 0x20 || n + 3 > size) {
-            return -1;
-        }
-
-        if (*s == '"' || *s == '\\') {
-            dst[n++] = '\\';
-        }
-
-        dst[n++] = *s;
-    }
-
-    dst[n] = '\0';
     return 0;
 }
 
