@@ -79,12 +79,11 @@ const char *send_place(const char *text, const send_t *s, char *dst,
     size_t size);
 
 /*
- * The request that sends the message, after send_written() unless it is sent
- * again because it was refused.  True if there was an answer, of any status;
- * else *result says what happened.
+ * The request that sends the message, after send_written().  True if there
+ * was an answer, of any status; else *result says what happened.
  */
 bool send_perform(child_t *child, send_t *s, provider_request_t *req,
-    bool again, http_answer_t *ans, send_result_t *result);
+    http_answer_t *ans, send_result_t *result);
 /* a request that may be repeated, and of whose answer only the status counts:
    true for a 2xx */
 bool send_call(child_t *child, const send_t *s, const char *method,

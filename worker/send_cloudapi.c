@@ -19,7 +19,7 @@
 
 static send_result_t cloudapi_send(child_t *child, send_t *s);
 static send_result_t cloudapi_post(child_t *child, send_t *s,
-    const char *media_id, bool again, http_answer_t *ans);
+    const char *media_id, http_answer_t *ans);
 static void cloudapi_body(send_body_t *b, const send_t *s,
     const char *media_id);
 static void cloudapi_recipient(send_body_t *b, const send_t *s);
@@ -61,7 +61,7 @@ cloudapi_send(child_t *child, send_t *s)
     }
 
     if (s->file_key[0] == '\0') {
-        return cloudapi_post(child, s, NULL, false, &ans);
+        return cloudapi_post(child, s, NULL, &ans);
     }
 
     kept = cloudapi_media_kept(child, s, id, sizeof(id));
@@ -75,10 +75,10 @@ cloudapi_send(child_t *child, send_t *s)
         result = cloudapi_upload(child, s, id, sizeof(id));
 
         return result == SEND_ACCEPTED
-               ? cloudapi_post(child, s, id, false, &ans) : result;
+               ? cloudapi_post(child, s, id, &ans) : result;
     }
 
-    result = cloudapi_post(child, s, id, false, &ans);
+    result = cloudapi_post(child, s, id, &ans);
 
     if (result == SEND_ACCEPTED || !cloudapi_media_unknown(&ans))
     {
@@ -93,13 +93,12 @@ cloudapi_send(child_t *child, send_t *s)
     result = cloudapi_upload(child, s, id, sizeof(id));
 
     return result == SEND_ACCEPTED
-           ? cloudapi_post(child, s, id, true, &ans) : result;
+           ? cloudapi_post(child, s, id, &ans) : result;
 }
 
 
-/* again: the send is recorded as being written, and was refused */
 static send_result_t
-cloudapi_post(child_t *child, send_t *s, const char *media_id, bool again,
+cloudapi_post(child_t *child, send_t *s, const char *media_id,
     http_answer_t *ans)
 {
     int                 rc;
@@ -131,7 +130,7 @@ cloudapi_post(child_t *child, send_t *s, const char *media_id, bool again,
         return SEND_AGAIN;
     }
 
-    if (send_perform(child, s, &req, again, ans, &result)) {
+    if (send_perform(child, s, &req, ans, &result)) {
         result = ans->status >= 200 && ans->status <= 299
                  ? SEND_ACCEPTED : cloudapi_refused(s, ans);
     }

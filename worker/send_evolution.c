@@ -141,7 +141,7 @@ evolution_send(child_t *child, send_t *s)
         return result;
     }
 
-    if (send_perform(child, s, &req, false, &ans, &result)) {
+    if (send_perform(child, s, &req, &ans, &result)) {
         result = ans.status >= 200 && ans.status <= 299
                  ? SEND_ACCEPTED : evolution_refused(s, &ans);
     }

@@ -116,12 +116,12 @@ send_place(const char *text, const send_t *s, char *dst, size_t size)
 
 
 bool
-send_perform(child_t *child, send_t *s, provider_request_t *req, bool again,
+send_perform(child_t *child, send_t *s, provider_request_t *req,
     http_answer_t *ans, send_result_t *result)
 {
     provider_account_t  account;
 
-    if (!again && send_written(child, s) != 0) {
+    if (send_written(child, s) != 0) {
         send_error(s, "database", "the send could not be recorded");
         *result = SEND_AGAIN;
         return false;
@@ -325,27 +325,4 @@ send_error_members(const char *text, const answer_member_t *members)
         (void) answer_write(&answer, text, strlen(text));
         (void) answer_close(&answer);
     }
-}
-
-
-/* until the ledger is there */
-__attribute__((weak)) int
-send_written(child_t *child, send_t *s)
-{
-    (void) child;
-    (void) s;
-    return 0;
-}
-
-
-#include <stdarg.h>
-__attribute__((weak)) void
-send_error(send_t *s, const char *code, const char *fmt, ...)
-{
-    va_list  args;
-
-    snprintf(s->error_code, sizeof(s->error_code), "%s", code);
-    va_start(args, fmt);
-    vsnprintf(s->error, sizeof(s->error), fmt, args);
-    va_end(args);
 }

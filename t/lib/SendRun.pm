@@ -83,10 +83,11 @@ sub one_send {
         . "'send:" . unique_id() . "', 'outgoing', '$kind', "
         . quoted_sql($text) . ') RETURNING id');
     my ($id) = sql_row('INSERT INTO media.sends (id, tenant_id, instance_id, '
-        . 'conversation_id, message_id, idempotency_key, kind, sending_at) '
+        . 'conversation_id, message_id, idempotency_key, kind, attempts, '
+        . 'sending_at) '
         . "VALUES (gen_random_uuid(), '$i->{tenant}', $i->{id}, "
         . "$i->{conversation}, $message, '" . unique_id() . "', '$kind', "
-        . 'now()) RETURNING id');
+        . ($opt{attempts} // 1) . ', now()) RETURNING id');
 
     return { id => $id, tenant => $i->{tenant}, provider => $i->{provider},
         conversation => $i->{conversation}, message => $message,
