@@ -13,20 +13,21 @@
 
 
 typedef struct {
-    char  type[32];
-    char  id[64];
-    char  tenant[128];
-    char  conversation[24];
-    char  kind[16];
-    char  file_name[4 * MEDIA_UPLOAD_NAME_MAX + 1];
-    char  file_size[24];
-    char  caption[MEDIA_UPLOAD_CAPTION_MAX + 1];
-    char  upload_key[MEDIA_KEY_MAX];
-    char  file_key[MEDIA_KEY_MAX];
-    char  expires[24];
-    char  etag[256];
-    char  idempotency_key[256];
-    char  reply_to[24];
+    char     type[32];
+    char     id[64];
+    char     tenant[128];
+    char     conversation[24];
+    char     kind[16];
+    char     file_name[4 * MEDIA_UPLOAD_NAME_MAX + 1];
+    char     file_size[24];
+    char     caption[MEDIA_UPLOAD_CAPTION_MAX + 1];
+    char     upload_key[MEDIA_KEY_MAX];
+    char     file_key[MEDIA_KEY_MAX];
+    char     expires[24];
+    char     etag[256];
+    char     idempotency_key[256];
+    char     reply_to[24];
+    int64_t  received_ms;
 } upload_claims_t;
 
 typedef struct {
@@ -58,6 +59,8 @@ static int upload_unknown(child_t *child, const upload_claims_t *c);
 static int upload_attachment(child_t *child, const upload_claims_t *c);
 static int upload_taken(child_t *child, const upload_claims_t *c);
 static int upload_send(child_t *child, const upload_claims_t *c);
+static int upload_send_other(child_t *child, const upload_claims_t *c,
+    const char *id);
 static job_result_t upload_commit(child_t *child, bool failed);
 
 
@@ -123,6 +126,8 @@ upload_job(child_t *child, job_t *job)
         log_msg(LOG_ERR, "upload job is malformed", NULL);
         return JOB_DEAD;
     }
+
+    c.received_ms = job->received_ms;
 
     for (i = 0; i < UPLOAD_TYPES; i++) {
         if (strcmp(c.type, upload_types[i].type) == 0) {
@@ -519,8 +524,15 @@ upload_send(child_t *child, const upload_claims_t *c)
     request.place_name = "";
     request.place_address = "";
     request.ready = false;
+    request.received_ms = c->received_ms;
 
     rc = send_create(child, &request, id, error, sizeof(error));
+
+    if (rc == SEND_EXISTS) {
+        rc = upload_send_other(child, c, id);
+        snprintf(error, sizeof(error), "another message has been sent with"
+                 " this idempotency key");
+    }
 
     if (rc != SEND_REFUSED) {
         return rc == -1 ? -1 : 0;
@@ -535,6 +547,28 @@ upload_send(child_t *child, const upload_claims_t *c)
     PQclear(res);
 
     return res == NULL ? -1 : attachment_cancel(child, c->id, error);
+}
+
+
+/* SEND_REFUSED if the send is one of something else */
+
+static int
+upload_send_other(child_t *child, const upload_claims_t *c, const char *id)
+{
+    int          rc;
+    PGresult    *res;
+    const char  *params[2];
+
+    params[0] = id;
+    params[1] = c->id;
+
+    res = db_exec(child,
+                  "SELECT 1 FROM media.sends WHERE id = $1::uuid"
+                  " AND attachment_id = $2::uuid", 2, params);
+    rc = res == NULL ? -1 : PQntuples(res) == 1 ? SEND_EXISTS : SEND_REFUSED;
+    PQclear(res);
+
+    return rc;
 }
 
 

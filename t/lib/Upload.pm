@@ -109,8 +109,8 @@ sub upload {
     my $c = claims($instance, $bytes, %opt);
     my $etag = put_file($c->{upload_key}, $bytes, $c->{file_type});
 
-    return ($c, run_upload(job_of('upload_issued', $c),
-        job_of('upload_complete', $c, etag => $etag)));
+    return ($c, (run_upload(job_of('upload_issued', $c),
+        job_of('upload_complete', $c, etag => $etag)))[-1]);
 }
 
 
