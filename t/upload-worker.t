@@ -11,7 +11,8 @@ use warnings;
 use lib 't/lib';
 
 use Digest::SHA qw(sha256_hex);
-use E2E qw(vector plain_of sql sql_row);
+use E2E qw(vector plain_of sql sql_row slurp);
+use File::Temp qw(tempdir);
 use Job;
 use Store;
 use Test::More;
@@ -36,6 +37,12 @@ sub reason_is {
     is(upload_row($c)->{state}, 'failed', "$name: upload failed");
     is(scalar @events, 1, "$name: one event");
     like($events[0]{payload}{error}, $match, "$name: reason in the event");
+
+    for my $send (sends_of($c)) {
+        is($send->{state}, 'failed', "$name: the send failed");
+        like($send->{error}, $match, "$name: for the same reason");
+    }
+
     ok(!exists_key($c->{$_}), "$name: no $_ is left")
         for qw(upload_key file_key);
     ok(!exists_key("$c->{upload_key}.sealed"), "$name: no copy is left");
@@ -76,13 +83,21 @@ is($row->{size_bytes}, length $jpeg, 'size');
 ok($row->{metadata}{width} > 0, 'dimensions');
 isnt($row->{thumbnail_url}, '', 'thumbnail');
 is(upload_row($c)->{state}, 'finished', 'upload is finished');
-is(types($id), 'upload_progress upload_progress upload_progress '
-    . 'attachment_ready', 'events');
+like(types($id), qr/^new_message( upload_progress){3} attachment_ready\b/,
+    'events');
 is(join(' ', map { $_->{payload}{stage} // () } events($id)),
     'received verified stored', 'stages');
 ok(object($c->{file_key}) eq $jpeg, 'the object is the file');
 ok(!exists_key($c->{upload_key}), 'the quarantine is empty');
 ok(!exists_key("$c->{upload_key}.sealed"), 'of the copy, too');
+
+my ($send, @more) = sends_of($c);
+
+is(scalar @more, 0, 'one send');
+is($send->{ready}, 't', 'is ready');
+is((sql_row('SELECT m.content FROM media.messages m JOIN '
+    . 'media.message_attachments a ON a.message_id = m.id WHERE a.id = '
+    . "'$id'"))[0], 'a caption', 'its message has attachment and caption');
 
 my $head = s3()->head(Store::path($ENV{S3_BUCKET}, $c->{file_key}))->{h};
 
@@ -101,6 +116,7 @@ is(job_row($id)->{status}, 'completed', 'still complete');
 is(upload_row($c)->{state}, 'finished', 'still finished');
 is((scalar grep { $_->{type} eq 'attachment_ready' } events($id)), 1,
     'told once');
+is(scalar(my @sends = sends_of($c)), 1, 'sent once');
 ok(exists_key($c->{file_key}), 'abort and reaper left it alone');
 
 $c = claims($i, $jpeg);
@@ -154,6 +170,37 @@ is(job_row($v->{attachment_id})->{status}, 'completed',
     'a photo as a document');
 
 
+SKIP: {
+    skip('ffmpeg is not installed', 16) if system('ffmpeg -version >/dev/null '
+        . '2>&1') != 0;
+
+    my $dir = tempdir(CLEANUP => 1);
+    my @quiet = qw(ffmpeg -nostdin -loglevel error -y);
+
+    # what a browser records of a microphone, as it calls it
+    system(@quiet, '-i', 't/data/media/voice.ogg', '-c', 'copy',
+        "$dir/voice.webm");
+
+    for my $type ('audio/webm;codecs=opus', 'video/webm') {
+        ($v) = upload($i, slurp("$dir/voice.webm"), kind => 'voice',
+            file_type => $type);
+        $row = job_row($v->{attachment_id});
+        is($row->{status}, 'completed', "voice note as $type")
+            or diag($row->{error_message});
+        is($row->{metadata}{renditions}{voice}{type},
+            'audio/ogg; codecs=opus', 'with what is sent');
+        ok(exists_key($row->{metadata}{renditions}{voice}{key}), 'stored');
+    }
+
+    system(@quiet, '-i', 't/data/media/clip.mp4', '-c', 'copy', '-f', 'mov',
+        "$dir/clip.mov");
+    ($v) = upload($i, slurp("$dir/clip.mov"), kind => 'video',
+        file_type => 'video/quicktime');
+    reason_is($v, qr/WhatsApp takes videos as MP4 or 3GPP/,
+        'what WhatsApp does not take');
+}
+
+
 # what is refused
 
 ($v) = upload($i, $pdf);
@@ -194,6 +241,21 @@ reason_is($v, qr/not there/, 'no object');
     ($v) = upload($i, $jpeg);
     reason_is($v, qr/cannot be sent.*image\/jpeg/i, 'a type of no list');
 }
+
+
+# what cannot be sent
+
+$v = claims($i, $jpeg);
+$etag = put_file($v->{upload_key}, $jpeg);
+run_upload(job_of('upload_complete', $v, etag => $etag,
+    reply_to => '999999999999'));
+reason_is($v, qr/no such message to reply to/, 'a reply to nothing');
+
+$v = claims($i, $jpeg);
+$etag = put_file($v->{upload_key}, $jpeg);
+run_upload(job_of('upload_complete', $v, etag => $etag,
+    idempotency_key => $id));
+reason_is($v, qr/idempotency key/, 'the idempotency key of another');
 
 
 # conversations of nobody, or of others

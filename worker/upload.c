@@ -18,7 +18,7 @@ typedef struct {
     char     tenant[128];
     char     conversation[24];
     char     kind[16];
-    char     file_name[4 * MEDIA_UPLOAD_NAME_MAX + 1];
+    char     file_name[MEDIA_UPLOAD_NAME_MAX + 1];
     char     file_size[24];
     char     caption[MEDIA_UPLOAD_CAPTION_MAX + 1];
     char     upload_key[MEDIA_KEY_MAX];
