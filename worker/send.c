@@ -27,12 +27,6 @@
 #define SEND_OPEN  "s.state IN ('queued', 'sending')"
 
 
-/* not linked in before it is there */
-rendition_result_t rendition_get(child_t *child, const char *attachment,
-    const char *provider, const char *kind, int fd, rendition_t *r,
-    char *error, size_t error_size) __attribute__((weak));
-
-
 static int send_lock(child_t *child, const char *conversation);
 static void send_unlock(child_t *child, const char *conversation);
 static bool send_next(child_t *child, const char *conversation);

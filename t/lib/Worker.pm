@@ -157,6 +157,9 @@ sub alive {
 }
 
 
+sub started { return @started }
+
+
 # its exit status, or undef if it did not end in time
 
 sub stop_worker {
