@@ -61,7 +61,7 @@ static const char  send_poll_sql[] =
     "   OVER (PARTITION BY s.instance_id ORDER BY random()) AS n"
     "   FROM heads s WHERE (s.state = 'sending'"
     "     AND s.sending_at < now() - interval '2 seconds')"
-    "     OR (s.ready AND s.next_at <= now() AND (";
+    "     OR (s.state = 'queued' AND s.ready AND s.next_at <= now() AND (";
 
 static const char  send_poll_end_sql[] =
     "))) due WHERE n <= 16 ORDER BY random() LIMIT 64";
