@@ -14,7 +14,7 @@
  */
 
 
-#define ANSWER_STRING  MEDIA_URL_MAX
+#define ANSWER_STRING  65536      /* bytes; of a text to send, say */
 
 
 static int answer_string(void *data, const char *s, size_t len);

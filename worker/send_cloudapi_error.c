@@ -141,7 +141,8 @@ send_result_t
 cloudapi_refused(send_t *s, const http_answer_t *ans)
 {
     int                      i;
-    char                     code[16], words[256], message[256], details[256];
+    char                     code[16], words[256], message[1024];
+    char                     details[1024];
     send_result_t            result;
     const char              *p, *text;
     answer_member_t          members[] = {
