@@ -528,16 +528,20 @@ ngx_http_media_json_begin(ngx_http_media_json_t *json, ngx_pool_t *pool,
 void
 ngx_http_media_json_text(ngx_http_media_json_t *json, const char *text)
 {
-    size_t  len;
+    ngx_http_media_json_bytes(json, text, ngx_strlen(text));
+}
 
-    len = ngx_strlen(text);
 
+void
+ngx_http_media_json_bytes(ngx_http_media_json_t *json, const void *bytes,
+    size_t len)
+{
     if (json->p == NULL || (size_t) (json->last - json->p) < len) {
         json->p = NULL;
         return;
     }
 
-    json->p = ngx_cpymem(json->p, text, len);
+    json->p = ngx_cpymem(json->p, bytes, len);
 }
 
 

@@ -81,6 +81,8 @@ ngx_int_t ngx_http_media_json_begin(ngx_http_media_json_t *json,
     ngx_pool_t *pool, size_t size);
 /* text as it stands */
 void ngx_http_media_json_text(ngx_http_media_json_t *json, const char *text);
+void ngx_http_media_json_bytes(ngx_http_media_json_t *json,
+    const void *bytes, size_t len);
 /* "name":"value", with a comma unless the object or array begins before it */
 void ngx_http_media_json_string(ngx_http_media_json_t *json,
     const char *name, ngx_str_t *value);

@@ -9,7 +9,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_media.h"
-#include "ngx_http_media_json.h"
 
 
 #define NGX_HTTP_MEDIA_UPLOAD_TEXT_MAX  512     /* of an error's message */
@@ -18,6 +17,8 @@
 static media_upload_error_t ngx_http_media_upload_text(
     ngx_http_request_t *r, const char *name, media_upload_error_t error,
     media_str_t *text);
+static void ngx_http_media_upload_member(ngx_http_media_json_t *json,
+    const char *name, const char *data, size_t len);
 
 
 ngx_http_media_upload_ctx_t *
@@ -210,8 +211,39 @@ ngx_http_media_upload_sign(ngx_http_request_t *r)
     uctx = ngx_http_media_upload_ctx(r);
     k = lcf->auth.sign_keys->elts;
 
-    p = ngx_pnalloc(r->pool, MEDIA_UPLOAD_CLAIMS_MAX
-                             + MEDIA_UPLOAD_TOKEN_MAX);
+    if (ngx_http_media_upload_claims(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(r->pool, MEDIA_UPLOAD_TOKEN_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    media_str_set(&claims, (char *) uctx->claims.data, uctx->claims.len);
+
+    n = media_upload_token((char *) p, MEDIA_UPLOAD_TOKEN_MAX, k, claims);
+    if (n < 0) {
+        return NGX_ERROR;
+    }
+
+    uctx->token.data = p;
+    uctx->token.len = n;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_media_upload_claims(ngx_http_request_t *r)
+{
+    u_char                       *p;
+    ssize_t                       n;
+    ngx_http_media_upload_ctx_t  *uctx;
+
+    uctx = ngx_http_media_upload_ctx(r);
+
+    p = ngx_pnalloc(r->pool, MEDIA_UPLOAD_CLAIMS_MAX);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -224,17 +256,6 @@ ngx_http_media_upload_sign(ngx_http_request_t *r)
 
     uctx->claims.data = p;
     uctx->claims.len = n;
-
-    media_str_set(&claims, (char *) p, (size_t) n);
-    p += MEDIA_UPLOAD_CLAIMS_MAX;
-
-    n = media_upload_token((char *) p, MEDIA_UPLOAD_TOKEN_MAX, k, claims);
-    if (n < 0) {
-        return NGX_ERROR;
-    }
-
-    uctx->token.data = p;
-    uctx->token.len = n;
 
     return NGX_OK;
 }
@@ -255,15 +276,15 @@ ngx_http_media_upload_job(ngx_http_request_t *r, const char *type,
     claims.data = uctx->claims.data + 1;
     claims.len = uctx->claims.len - 2;
 
-    p = ngx_pnalloc(r->pool, sizeof("{\"type\":\"\",}") + ngx_strlen(type)
+    p = ngx_pnalloc(r->pool, sizeof("{\"type\":\"\",,}") + ngx_strlen(type)
                              + claims.len + more->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     body->data = p;
-    body->len = ngx_sprintf(p, "{\"type\":\"%s\",%V%V}", type, &claims,
-                            more)
+    body->len = ngx_sprintf(p, "{\"type\":\"%s\",%V%s%V}", type, &claims,
+                            more->len ? "," : "", more)
                 - p;
 
     return NGX_OK;
@@ -273,7 +294,6 @@ ngx_http_media_upload_job(ngx_http_request_t *r, const char *type,
 media_upload_error_t
 ngx_http_media_upload_verify(ngx_http_request_t *r, ngx_str_t *token)
 {
-    ssize_t                       n;
     u_char                       *p;
     media_str_t                   text, tenant;
     media_upload_error_t          error;
@@ -287,7 +307,7 @@ ngx_http_media_upload_verify(ngx_http_request_t *r, ngx_str_t *token)
         return MEDIA_UPLOAD_TOKEN_INVALID;
     }
 
-    p = ngx_pnalloc(r->pool, token->len + MEDIA_UPLOAD_CLAIMS_MAX);
+    p = ngx_pnalloc(r->pool, token->len + 1);
 
     if (p == NULL || ngx_http_media_upload_tenant(r, &tenant) != NGX_OK) {
         return MEDIA_UPLOAD_UNAVAILABLE;
@@ -303,17 +323,63 @@ ngx_http_media_upload_verify(ngx_http_request_t *r, ngx_str_t *token)
         return error;
     }
 
-    p += token->len;
-    n = media_upload_claims((char *) p, MEDIA_UPLOAD_CLAIMS_MAX,
-                            &uctx->upload);
-
-    if (n < 0) {
-        return MEDIA_UPLOAD_TOKEN_INVALID;
-    }
-
     uctx->token = *token;
-    uctx->claims.data = p;
-    uctx->claims.len = n;
 
-    return MEDIA_UPLOAD_OK;
+    return ngx_http_media_upload_claims(r) == NGX_OK
+           ? MEDIA_UPLOAD_OK : MEDIA_UPLOAD_UNAVAILABLE;
+}
+
+
+void
+ngx_http_media_upload_attachment(ngx_http_request_t *r,
+    ngx_http_media_json_t *json)
+{
+    ngx_str_t                   value;
+    media_upload_t             *u;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+    u = &ngx_http_media_upload_ctx(r)->upload;
+
+    ngx_http_media_json_text(json, "{");
+    ngx_http_media_upload_member(json, "id", u->id, MEDIA_KEY_UUID_LEN);
+    ngx_str_set(&value, "processing");
+    ngx_http_media_json_string(json, "status", &value);
+    ngx_http_media_upload_member(json, "conversation_id",
+                                 u->conversation.data, u->conversation.len);
+    ngx_http_media_upload_member(json, "kind", media_kind_name(u->kind),
+                                 ngx_strlen(media_kind_name(u->kind)));
+    ngx_http_media_upload_member(json, "file_name", u->file_name.data,
+                                 u->file_name.len);
+    ngx_http_media_upload_member(json, "file_type", u->file_type.data,
+                                 u->file_type.len);
+    ngx_http_media_json_number(json, "file_size", u->file_size);
+    ngx_http_media_upload_member(json, "caption", u->caption.data,
+                                 u->caption.len);
+    ngx_http_media_upload_file_url(json, u, &lcf->s3.public_url);
+    ngx_http_media_json_text(json, "}\n");
+}
+
+
+static void
+ngx_http_media_upload_member(ngx_http_media_json_t *json, const char *name,
+    const char *data, size_t len)
+{
+    ngx_str_t  value;
+
+    value.data = (u_char *) data;
+    value.len = len;
+
+    ngx_http_media_json_string(json, name, &value);
+}
+
+
+void
+ngx_http_media_upload_file_url(ngx_http_media_json_t *json,
+    media_upload_t *u, ngx_str_t *base)
+{
+    ngx_http_media_json_text(json, ",\"file_url\":\"");
+    ngx_http_media_json_bytes(json, base->data, base->len);
+    ngx_http_media_json_text(json, u->file_key);
+    ngx_http_media_json_text(json, "\"");
 }

@@ -12,6 +12,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_media_job.h"
+#include "ngx_http_media_json.h"
+
 #include "media_mime.h"
 #include "media_upload.h"
 
@@ -70,7 +73,6 @@ struct ngx_http_media_upload_ctx_s {
     media_upload_t                  upload;
     ngx_str_t                       claims;     /* JSON */
     ngx_str_t                       token;
-    ngx_str_t                       caption;    /* of upload_complete ... */
     ngx_str_t                       idempotency_key;
     ngx_str_t                       reply_to;
     ngx_str_t                       etag;
@@ -182,10 +184,19 @@ media_upload_error_t ngx_http_media_upload_fields(ngx_http_request_t *r,
 ngx_int_t ngx_http_media_upload_begin(ngx_http_request_t *r,
     int64_t part_size);
 ngx_int_t ngx_http_media_upload_sign(ngx_http_request_t *r);
+/* the claims alone, after the upload was changed */
+ngx_int_t ngx_http_media_upload_claims(ngx_http_request_t *r);
 
-/* the job of a type: the claims, and further members ("" or ",...") */
+/* the job of a type: the claims, and further members, "name":value,... */
 ngx_int_t ngx_http_media_upload_job(ngx_http_request_t *r, const char *type,
     ngx_str_t *more, ngx_str_t *body);
+
+/* the attachment as clients see it, an object with its end of line */
+void ngx_http_media_upload_attachment(ngx_http_request_t *r,
+    ngx_http_media_json_t *json);
+/* the member file_url */
+void ngx_http_media_upload_file_url(ngx_http_media_json_t *json,
+    media_upload_t *u, ngx_str_t *base);
 
 /* Verifies a token for the caller; the upload is in the context then. */
 media_upload_error_t ngx_http_media_upload_verify(ngx_http_request_t *r,
@@ -207,5 +218,44 @@ ngx_int_t ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
  */
 ngx_int_t ngx_http_media_upload_presign(ngx_http_request_t *r,
     ngx_uint_t number, int64_t size, ngx_str_t *url);
+
+/* upload_url, method and fields of a POST form for the quarantine object */
+ngx_int_t ngx_http_media_upload_form(ngx_http_request_t *r,
+    ngx_http_media_json_t *json);
+
+/* before, as it stands, and the encoded UploadId */
+ngx_int_t ngx_http_media_upload_query(ngx_http_request_t *r,
+    const char *before, ngx_str_t *query);
+
+/*
+ * Remembers what the upload is completed with: caption, idempotency_key and
+ * reply_to.  handler gets NGX_OK the first time, if they are the same, or if
+ * Redis cannot tell; NGX_DECLINED if they are others.
+ */
+void ngx_http_media_upload_once(ngx_http_request_t *r,
+    ngx_http_media_job_handler_pt handler);
+
+
+typedef struct {
+    int64_t      size;          /* that it must have */
+    int64_t      stored;        /* -1: it is not there */
+    ngx_str_t    etag;
+    unsigned     complete:1;    /* stored, with that size */
+} ngx_http_media_upload_part_t;
+
+/* Lists the parts of a multipart upload: NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_media_upload_parts_list(ngx_http_request_t *r,
+    ngx_http_media_upload_answer_pt handler);
+
+/* All parts that there must be, in order; NULL if the list is none. */
+ngx_array_t *ngx_http_media_upload_parts_read(ngx_http_request_t *r,
+    ngx_http_media_upload_answer_t *answer);
+
+/*
+ * idempotency_key (or the header Idempotency-Key) and reply_to into the
+ * context; key: what is taken if there is none, NULL: it must be there.
+ * NGX_OK, or NGX_DECLINED if the request was answered by 400.
+ */
+ngx_int_t ngx_http_media_send_fields(ngx_http_request_t *r, ngx_str_t *key);
 
 #endif

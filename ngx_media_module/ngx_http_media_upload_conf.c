@@ -9,7 +9,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_media.h"
-#include "ngx_http_media_json.h"
 
 
 #define NGX_HTTP_MEDIA_UPLOAD_PART_MIN  (5 * 1024 * 1024)   /* S3's */

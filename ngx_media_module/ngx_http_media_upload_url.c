@@ -12,8 +12,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_media.h"
-#include "ngx_http_media_job.h"
-#include "ngx_http_media_json.h"
 
 
 static void ngx_http_media_upload_url_fields(ngx_http_request_t *r);
@@ -249,19 +247,14 @@ ngx_http_media_upload_url_answer(ngx_http_request_t *r)
     if (u->part_size) {
         ngx_http_media_upload_url_parts(r, &json);
 
-    } else if (ngx_http_media_upload_url_put(r, &json) != NGX_OK) {
+    } else if ((uctx->form ? ngx_http_media_upload_form(r, &json)
+                           : ngx_http_media_upload_url_put(r, &json))
+               != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    value.len = lcf->s3.public_url.len + ngx_strlen(u->file_key);
-    value.data = ngx_pnalloc(r->pool, value.len);
-    if (value.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    (void) ngx_sprintf(value.data, "%V%s", &lcf->s3.public_url, u->file_key);
-    ngx_http_media_json_string(&json, "file_url", &value);
-
+    ngx_http_media_upload_file_url(&json, u, &lcf->s3.public_url);
     ngx_http_media_json_string(&json, "upload_token", &uctx->token);
     ngx_http_media_json_number(&json, "expires_in", u->expires - ngx_time());
     ngx_http_media_json_text(&json, "}\n");
