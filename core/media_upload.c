@@ -309,7 +309,7 @@ upload_allowed(const media_mime_policy_t *policy, media_kind_t kind,
 
     case MEDIA_KIND_DOCUMENT:
 
-        for (i = 0; i < MEDIA_CATEGORY_MAX; i++) {
+        for (i = 0; i < MEDIA_CATEGORY_PROFILE_PIC; i++) {
             if (media_mime_allowed(policy, (media_category_t) i, type)) {
                 return 1;
             }

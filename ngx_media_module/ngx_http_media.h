@@ -171,6 +171,7 @@ typedef struct {
     ngx_http_media_upload_ctx_t        *upload;
     ngx_str_t                           query;      /* of a subrequest to S3,
                                                        canonical */
+    ngx_http_media_upload_answer_t     *answer;     /* it gets the body */
     unsigned                            hidden:1;   /* the lines that are
                                                        logged are copies */
 } ngx_http_media_ctx_t;

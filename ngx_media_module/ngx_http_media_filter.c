@@ -164,6 +164,12 @@ ngx_http_media_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_http_media_ctx_t  *ctx;
 
     if (r != r->main) {
+        rc = ngx_http_media_upload_s3_filter(r, in);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
         if (ngx_http_media_slice_body(r, in) != NGX_OK
             || ngx_http_media_multirange_part_body(r, in) != NGX_OK)
         {

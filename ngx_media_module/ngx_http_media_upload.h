@@ -61,6 +61,8 @@ typedef struct {
     ngx_str_t                       type;
     ngx_str_t                       etag;       /* with quotes; may be empty */
     ngx_str_t                       body;
+    size_t                          size;       /* that body may grow to */
+    unsigned                        failed:1;   /* too long, or no memory */
 } ngx_http_media_upload_answer_t;
 
 typedef void (*ngx_http_media_upload_answer_pt)(ngx_http_request_t *r,
@@ -211,6 +213,10 @@ media_upload_error_t ngx_http_media_upload_verify(ngx_http_request_t *r,
 ngx_int_t ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
     const char *key, ngx_str_t *query, ngx_str_t *body,
     ngx_http_media_upload_answer_pt handler);
+
+/* the body filter of such a subrequest; NGX_DECLINED for any other */
+ngx_int_t ngx_http_media_upload_s3_filter(ngx_http_request_t *sr,
+    ngx_chain_t *in);
 
 /*
  * A presigned PUT of the quarantine object, or of a part of it (number 0:

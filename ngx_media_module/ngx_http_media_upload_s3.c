@@ -3,8 +3,9 @@
  * Copyright (C) ngx_media contributors
  *
  * Requests to S3 for an endpoint, by subrequests to the location of
- * media_upload_store, which signs them.  Answers are read in memory:
- * subrequest_output_buffer_size of that location bounds them.
+ * media_upload_store, which signs them.  Answers are kept in memory by the
+ * body filter: one that is too long for nginx's own in-memory subrequests
+ * would close the client's connection.
  */
 
 
@@ -13,6 +14,11 @@
 #include <ngx_http.h>
 
 #include "ngx_http_media.h"
+
+
+/* bytes of an answer: a list of all parts has less */
+#define NGX_HTTP_MEDIA_UPLOAD_BODY_MAX  1048576
+#define NGX_HTTP_MEDIA_UPLOAD_BODY_MIN  4096
 
 
 typedef struct {
@@ -27,8 +33,8 @@ static ngx_int_t ngx_http_media_upload_s3_body(ngx_http_request_t *sr,
     ngx_str_t *body);
 static ngx_int_t ngx_http_media_upload_s3_done(ngx_http_request_t *sr,
     void *data, ngx_int_t rc);
-static ngx_int_t ngx_http_media_upload_s3_text(ngx_http_request_t *sr,
-    ngx_str_t *text);
+static ngx_int_t ngx_http_media_upload_s3_append(ngx_http_request_t *sr,
+    ngx_http_media_upload_answer_t *answer, u_char *data, size_t len);
 static void ngx_http_media_upload_s3_resume(ngx_http_request_t *r);
 
 
@@ -47,7 +53,6 @@ ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
     ngx_http_media_upload_answer_pt handler)
 {
     ngx_str_t                     uri;
-    ngx_uint_t                    flags;
     ngx_http_request_t           *sr;
     ngx_http_media_loc_conf_t    *lcf;
     ngx_http_post_subrequest_t   *ps;
@@ -67,15 +72,14 @@ ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
     (void) ngx_sprintf(uri.data, "%V%s", &lcf->upload.prefix, key);
 
     ngx_memzero(&uctx->answer, sizeof(ngx_http_media_upload_answer_t));
+    ngx_str_set(&uctx->answer.body, "");
     uctx->answered_by = handler;
     uctx->waiting = 1;
 
     ps->handler = ngx_http_media_upload_s3_done;
     ps->data = uctx;
 
-    flags = (method == NGX_HTTP_HEAD) ? 0 : NGX_HTTP_SUBREQUEST_IN_MEMORY;
-
-    if (ngx_http_subrequest(r, &uri, NULL, &sr, ps, flags) != NGX_OK
+    if (ngx_http_subrequest(r, &uri, NULL, &sr, ps, 0) != NGX_OK
         || ngx_http_media_upload_s3_prepare(sr, method, query, body)
            != NGX_OK)
     {
@@ -104,6 +108,7 @@ ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr, ngx_uint_t method,
     }
 
     ctx->query = *query;
+    ctx->answer = &ngx_http_media_upload_ctx(sr->parent)->answer;
 
     for (m = ngx_http_media_upload_methods; m->method != method; m++) {
         /* void */
@@ -199,7 +204,7 @@ ngx_http_media_upload_s3_done(ngx_http_request_t *sr, void *data,
 
     if (rc != NGX_OK || sr->upstream == NULL || answer->status == 0
         || sr->upstream->headers_in.status_n != answer->status
-        || ngx_http_media_upload_s3_text(sr, &answer->body) != NGX_OK)
+        || answer->failed)
     {
         answer->status = NGX_HTTP_BAD_GATEWAY;
 
@@ -222,32 +227,76 @@ ngx_http_media_upload_s3_done(ngx_http_request_t *sr, void *data,
 }
 
 
-static ngx_int_t
-ngx_http_media_upload_s3_text(ngx_http_request_t *sr, ngx_str_t *text)
+/* takes the body of such a subrequest: nobody else sees it */
+
+ngx_int_t
+ngx_http_media_upload_s3_filter(ngx_http_request_t *sr, ngx_chain_t *in)
 {
-    u_char       *p;
-    size_t        len;
-    ngx_chain_t  *cl;
+    size_t                           len;
+    ngx_chain_t                     *cl;
+    ngx_http_media_ctx_t            *ctx;
+    ngx_http_media_upload_answer_t  *answer;
 
-    len = 0;
+    ctx = ngx_http_get_module_ctx(sr, ngx_http_media_module);
 
-    for (cl = sr->out; cl; cl = cl->next) {
-        len += ngx_buf_in_memory(cl->buf) ? cl->buf->last - cl->buf->pos : 0;
+    if (ctx == NULL || ctx->answer == NULL) {
+        return NGX_DECLINED;
     }
 
-    p = ngx_pnalloc(sr->pool, len + 1);
-    if (p == NULL) {
+    answer = ctx->answer;
+
+    for (cl = in; cl; cl = cl->next) {
+
+        if (ngx_buf_in_memory(cl->buf) && !answer->failed) {
+            len = cl->buf->last - cl->buf->pos;
+
+            if (ngx_http_media_upload_s3_append(sr, answer, cl->buf->pos, len)
+                != NGX_OK)
+            {
+                answer->failed = 1;
+            }
+        }
+
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_upload_s3_append(ngx_http_request_t *sr,
+    ngx_http_media_upload_answer_t *answer, u_char *data, size_t len)
+{
+    size_t   size;
+    u_char  *p;
+
+    if (answer->body.len + len > NGX_HTTP_MEDIA_UPLOAD_BODY_MAX) {
+        ngx_log_error(NGX_LOG_ERR, sr->connection->log, 0,
+                      "s3 sent too long an answer to an upload's request");
         return NGX_ERROR;
     }
 
-    text->data = p;
-    text->len = len;
+    if (answer->body.len + len > answer->size) {
+        size = ngx_max(answer->size, NGX_HTTP_MEDIA_UPLOAD_BODY_MIN);
 
-    for (cl = sr->out; cl; cl = cl->next) {
-        if (ngx_buf_in_memory(cl->buf)) {
-            p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+        while (size < answer->body.len + len) {
+            size *= 2;
         }
+
+        p = ngx_pnalloc(sr->pool, size);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, answer->body.data, answer->body.len);
+        answer->body.data = p;
+        answer->size = size;
     }
+
+    ngx_memcpy(answer->body.data + answer->body.len, data, len);
+    answer->body.len += len;
 
     return NGX_OK;
 }
