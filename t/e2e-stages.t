@@ -155,29 +155,6 @@ sub waiting_for {
 }
 
 
-sub lock_table {
-    my ($table) = @_;
-
-    open my $psql, '|-', 'psql', '-Xq', '-d', $ENV{DATABASE_URL}
-        or die "psql: $!\n";
-    $psql->autoflush(1);
-    print $psql "BEGIN;\nLOCK TABLE media.$table IN EXCLUSIVE MODE;\n";
-    wait_until(10, sub { (sql_row("SELECT count(*) FROM pg_locks WHERE "
-        . "relation = 'media.$table'::regclass AND granted AND mode = "
-        . "'ExclusiveLock'"))[0] });
-
-    return $psql;
-}
-
-
-sub unlock_table {
-    my ($psql) = @_;
-
-    print $psql "COMMIT;\n";
-    close $psql;
-}
-
-
 # processes by parent: (pid, command line) of each
 
 sub processes {

@@ -22,7 +22,7 @@ our @EXPORT = qw(env_or_skip data_dir vector vectors plain_of sim
     sim_requests sim_serve add_tenant add_instance sql sql_row evolution_body
     wapi_body cloudapi_body post_evolution post_wapi post_cloudapi
     wait_attachment wait_until get signed slurp unique_id mediactl
-    redis_cli object_keys);
+    redis_cli object_keys lock_table unlock_table);
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
 my $data = "$root/t/data/whatsapp-media";
@@ -379,6 +379,31 @@ sub object_keys {
 
     close $p;
     return @keys;
+}
+
+
+# nobody writes to a table until it is unlocked
+
+sub lock_table {
+    my ($table) = @_;
+
+    open my $psql, '|-', 'psql', '-Xq', '-d', $ENV{DATABASE_URL}
+        or die "psql: $!\n";
+    $psql->autoflush(1);
+    print $psql "BEGIN;\nLOCK TABLE media.$table IN EXCLUSIVE MODE;\n";
+    wait_until(10, sub { (sql_row("SELECT count(*) FROM pg_locks WHERE "
+        . "relation = 'media.$table'::regclass AND granted AND mode = "
+        . "'ExclusiveLock'"))[0] });
+
+    return $psql;
+}
+
+
+sub unlock_table {
+    my ($psql) = @_;
+
+    print $psql "COMMIT;\n";
+    close $psql;
 }
 
 
