@@ -239,7 +239,7 @@ reason_is($v, qr/not there/, 'no object');
     local $ENV{MEDIA_IMAGE_TYPES} = 'image/png';
 
     ($v) = upload($i, $jpeg);
-    reason_is($v, qr/cannot be sent.*image\/jpeg/i, 'a type of no list');
+    reason_is($v, qr/not allowed.*image\/jpeg/i, 'a type of no list');
 }
 
 
