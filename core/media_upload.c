@@ -353,7 +353,7 @@ media_upload_make(media_upload_t *u, time_t issued, time_t ttl)
     media_str_t  id, safe;
 
     if (u->file_name.len > MEDIA_UPLOAD_NAME_MAX
-        || upload_uuid(u->id) != MEDIA_OK)
+        || (u->id[0] == '\0' && upload_uuid(u->id) != MEDIA_OK))
     {
         return MEDIA_ERROR;
     }

@@ -65,6 +65,8 @@ typedef enum {
     MEDIA_UPLOAD_BAD_CONVERSATION,      /* digits, 1..18 of them */
     MEDIA_UPLOAD_BAD_CAPTION,
     MEDIA_UPLOAD_BAD_KIND,              /* unknown, or not for this type */
+    MEDIA_UPLOAD_NO_FILE,               /* of a form */
+    MEDIA_UPLOAD_BAD_FORM,
     MEDIA_UPLOAD_TOO_LARGE,             /* 413 */
     MEDIA_UPLOAD_TYPE_NOT_ALLOWED,      /* 415 */
     MEDIA_UPLOAD_TOKEN_INVALID,         /* 422: malformed, tampered, of another
@@ -123,10 +125,11 @@ media_upload_error_t media_upload_check(const media_mime_policy_t *policy,
     media_upload_t *u, int64_t *limit);
 
 /*
- * Makes id (random, RFC 9562 version 4), upload_key and file_key (the name
- * gets the type's extension if it has none) of what was checked, and expires:
- * issued plus ttl, or file_size / MEDIA_UPLOAD_RATE if that is longer, or
- * MEDIA_UPLOAD_MULTIPART with part_size.  MEDIA_OK or MEDIA_ERROR.
+ * Makes id (random, RFC 9562 version 4, unless there is one), upload_key and
+ * file_key (the name gets the type's extension if it has none) of what was
+ * checked, and expires: issued plus ttl, or file_size / MEDIA_UPLOAD_RATE if
+ * that is longer, or MEDIA_UPLOAD_MULTIPART with part_size.  MEDIA_OK or
+ * MEDIA_ERROR.
  */
 int media_upload_make(media_upload_t *u, time_t issued, time_t ttl);
 

@@ -50,6 +50,12 @@ static const struct {
       { "A file of this type cannot be sent as this kind of message",
         "Um arquivo deste tipo não pode ser enviado como este tipo de"
         " mensagem" } },
+    { 400, "file_missing",
+      { "The file is missing",
+        "Falta o arquivo" } },
+    { 400, "form_invalid",
+      { "The form or the query is malformed",
+        "O formulário ou a consulta é inválida" } },
     { 413, "file_too_large",
       { "File too large. Maximum: %s",
         "Arquivo muito grande. Máximo: %s" } },

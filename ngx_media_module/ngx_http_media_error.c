@@ -108,7 +108,9 @@ ngx_http_media_error_header(ngx_http_request_t *r)
         }
     }
 
-    ctx->serve->error = ngx_http_media_error_find(r->headers_out.status);
+    ctx->serve->error = (ctx->upload && ctx->upload->refusal.len)
+                        ? &ctx->upload->refusal
+                        : ngx_http_media_error_find(r->headers_out.status);
 
     return ngx_http_media_error_headers(r);
 }

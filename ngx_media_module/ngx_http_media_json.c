@@ -377,7 +377,19 @@ ngx_int_t
 ngx_http_media_json_error(ngx_http_request_t *r, ngx_uint_t status,
     const char *name, const char *message)
 {
-    ngx_str_t              body, value;
+    ngx_str_t  body;
+
+    return ngx_http_media_json_error_body(r, name, message, &body) == NGX_OK
+           ? ngx_http_media_json_send(r, status, &body)
+           : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_media_json_error_body(ngx_http_request_t *r, const char *name,
+    const char *message, ngx_str_t *body)
+{
+    ngx_str_t              value;
     ngx_http_media_json_t  json;
 
     value.data = (u_char *) message;
@@ -387,7 +399,7 @@ ngx_http_media_json_error(ngx_http_request_t *r, ngx_uint_t status,
                                   64 + ngx_strlen(name) + 6 * value.len)
         != NGX_OK)
     {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     ngx_http_media_json_text(&json, "{\"error\":\"");
@@ -396,11 +408,7 @@ ngx_http_media_json_error(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_media_json_string(&json, "message", &value);
     ngx_http_media_json_text(&json, "}\n");
 
-    if (ngx_http_media_json_end(&json, &body) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_media_json_send(r, status, &body);
+    return ngx_http_media_json_end(&json, body);
 }
 
 

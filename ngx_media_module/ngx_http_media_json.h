@@ -57,7 +57,11 @@ ngx_int_t ngx_http_media_json_field(ngx_http_request_t *r, const char *name,
 ngx_int_t ngx_http_media_json_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 
-/* the same with {"error":name,"message":message} */
+/* {"error":name,"message":message}: NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_media_json_error_body(ngx_http_request_t *r,
+    const char *name, const char *message, ngx_str_t *body);
+
+/* sends it */
 ngx_int_t ngx_http_media_json_error(ngx_http_request_t *r,
     ngx_uint_t status, const char *name, const char *message);
 

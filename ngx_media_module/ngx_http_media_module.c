@@ -710,7 +710,11 @@ ngx_http_media_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return ngx_http_media_webhook_init(cf);
+    if (ngx_http_media_webhook_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_media_upload_init(cf);
 }
 
 

@@ -58,6 +58,19 @@ ngx_int_t
 ngx_http_media_upload_refuse(ngx_http_request_t *r,
     media_upload_error_t error, int64_t limit)
 {
+    ngx_int_t  status;
+    ngx_str_t  body;
+
+    status = ngx_http_media_upload_refusal(r, error, limit, &body);
+
+    return body.len ? ngx_http_media_json_send(r, status, &body) : status;
+}
+
+
+ngx_int_t
+ngx_http_media_upload_refusal(ngx_http_request_t *r,
+    media_upload_error_t error, int64_t limit, ngx_str_t *body)
+{
     char          text[NGX_HTTP_MEDIA_UPLOAD_TEXT_MAX];
     unsigned      status;
     ngx_str_t    *header;
@@ -75,7 +88,12 @@ ngx_http_media_upload_refuse(ngx_http_request_t *r,
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "upload refused: %s",
                   code);
 
-    return ngx_http_media_json_error(r, status, code, text);
+    if (ngx_http_media_json_error_body(r, code, text, body) != NGX_OK) {
+        ngx_str_null(body);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return status;
 }
 
 

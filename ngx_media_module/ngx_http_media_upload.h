@@ -20,6 +20,7 @@
 
 
 typedef struct ngx_http_media_upload_ctx_s  ngx_http_media_upload_ctx_t;
+typedef struct ngx_http_media_upload_body_s  ngx_http_media_upload_body_t;
 
 
 /* which endpoint a location is; not inherited */
@@ -72,6 +73,9 @@ typedef void (*ngx_http_media_upload_answer_pt)(ngx_http_request_t *r,
 struct ngx_http_media_upload_ctx_s {
     ngx_http_client_body_handler_pt  read;      /* has the body's fields */
     ngx_array_t                    *fields;     /* ngx_http_media_field_t */
+    ngx_http_media_upload_body_t   *body;       /* NULL: is not read, or not
+                                                   by media_upload */
+    ngx_str_t                       refusal;    /* why it was not read on */
     media_upload_t                  upload;
     ngx_str_t                       claims;     /* JSON */
     ngx_str_t                       token;
@@ -116,6 +120,7 @@ struct ngx_http_media_upload_ctx_s {
     NGX_HTTP_MEDIA_UPLOAD_API("media_send", NGX_HTTP_MEDIA_API_SEND)          \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_send_conversation", NGX_CONF_TAKE1,      \
         ngx_http_media_set_value, conversation)                               \
+    NGX_HTTP_MEDIA_UPLOAD_API("media_upload", NGX_HTTP_MEDIA_API_UPLOAD)      \
     NGX_HTTP_MEDIA_UPLOAD_API("media_upload_complete",                        \
         NGX_HTTP_MEDIA_API_COMPLETE)                                          \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_endpoint", NGX_CONF_TAKE1,        \
@@ -152,7 +157,12 @@ char *ngx_http_media_upload_merge_loc(ngx_conf_t *cf,
     struct ngx_http_media_loc_conf_s *conf);
 
 
+/* postconfiguration: the request body filter of media_upload */
+ngx_int_t ngx_http_media_upload_init(ngx_conf_t *cf);
+
+
 /* content handlers */
+ngx_int_t ngx_http_media_upload_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_media_upload_url_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_media_upload_complete_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_media_upload_parts_handler(ngx_http_request_t *r);
@@ -171,6 +181,18 @@ ngx_int_t ngx_http_media_upload_tenant(ngx_http_request_t *r,
 /* Answers in the client's language.  Returns what to finalize with. */
 ngx_int_t ngx_http_media_upload_refuse(ngx_http_request_t *r,
     media_upload_error_t error, int64_t limit);
+
+/* the body of that answer; returns its status, 500 if out of memory */
+ngx_int_t ngx_http_media_upload_refusal(ngx_http_request_t *r,
+    media_upload_error_t error, int64_t limit, ngx_str_t *body);
+
+/* the file has been read: puts it to S3, and answers in any case */
+void ngx_http_media_upload_put(ngx_http_request_t *r);
+
+/* the ETag is known: publishes upload_complete, and answers; rc is NGX_OK, or
+   NGX_DECLINED: it was completed with other values */
+void ngx_http_media_upload_complete_publish(ngx_http_request_t *r,
+    ngx_int_t rc);
 
 /*
  * file_name, file_type (in lower case), file_size, conversation_id, caption
@@ -206,9 +228,10 @@ media_upload_error_t ngx_http_media_upload_verify(ngx_http_request_t *r,
 
 /*
  * Asks S3 by a subrequest to the location of media_upload_store.  query is
- * canonical as it stands (names sorted, encoded), body.len 0: none.  handler
- * is called once there is an answer; the caller has a reference to the
- * request.  NGX_OK or NGX_ERROR.
+ * canonical as it stands (names sorted, encoded), body.len 0: none; a PUT
+ * sends the client's body, which has upload.file_size bytes.  handler is
+ * called once there is an answer; the caller has a reference to the request.
+ * NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_media_upload_s3(ngx_http_request_t *r, ngx_uint_t method,
     const char *key, ngx_str_t *query, ngx_str_t *body,

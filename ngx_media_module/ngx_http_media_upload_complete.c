@@ -38,8 +38,6 @@ static ngx_int_t ngx_http_media_upload_complete_xml(ngx_http_request_t *r,
     ngx_array_t *parts, ngx_str_t *xml);
 static void ngx_http_media_upload_complete_joined(ngx_http_request_t *r,
     ngx_http_media_upload_answer_t *answer);
-static void ngx_http_media_upload_complete_publish(ngx_http_request_t *r,
-    ngx_int_t rc);
 static void ngx_http_media_upload_complete_finish(ngx_http_request_t *r,
     ngx_int_t rc);
 static ngx_int_t ngx_http_media_upload_complete_answer(ngx_http_request_t *r);
@@ -412,7 +410,7 @@ ngx_http_media_upload_complete_joined(ngx_http_request_t *r,
 }
 
 
-static void
+void
 ngx_http_media_upload_complete_publish(ngx_http_request_t *r, ngx_int_t rc)
 {
     ngx_str_t                     body, more;

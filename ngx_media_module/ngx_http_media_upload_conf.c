@@ -24,7 +24,7 @@ static char *ngx_http_media_upload_policy(ngx_conf_t *cf,
     ngx_http_media_upload_loc_conf_t *conf);
 
 
-/* by ngx_http_media_api_e; the one of media_upload is set by its own */
+/* by ngx_http_media_api_e */
 static struct {
     const char           *name;
     ngx_http_handler_pt   handler;
@@ -33,7 +33,7 @@ static struct {
     { "media_upload_url", ngx_http_media_upload_url_handler },
     { "media_upload_complete", ngx_http_media_upload_complete_handler },
     { "media_upload_parts", ngx_http_media_upload_parts_handler },
-    { "media_upload", NULL },
+    { "media_upload", ngx_http_media_upload_handler },
     { "media_send", ngx_http_media_send_handler }
 };
 
@@ -230,13 +230,17 @@ ngx_http_media_upload_merge_loc(ngx_conf_t *cf,
         }
     }
 
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* media_upload_max_size is the limit, and its answer says so */
+
     if (conf->api == NGX_HTTP_MEDIA_API_UPLOAD) {
+        clcf->client_max_body_size = 0;
         return NGX_CONF_OK;
     }
 
     /* a body of JSON is read into one buffer */
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->client_max_body_size = NGX_HTTP_MEDIA_JSON_MAX;
     clcf->client_body_buffer_size = ngx_max(clcf->client_body_buffer_size,
                                             NGX_HTTP_MEDIA_JSON_MAX);

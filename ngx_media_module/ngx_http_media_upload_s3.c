@@ -29,6 +29,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr,
     ngx_uint_t method, ngx_str_t *query, ngx_str_t *body);
+static ngx_int_t ngx_http_media_upload_s3_type(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_media_upload_s3_body(ngx_http_request_t *sr,
     ngx_str_t *body);
 static ngx_int_t ngx_http_media_upload_s3_done(ngx_http_request_t *sr,
@@ -42,6 +43,7 @@ static ngx_http_media_upload_method_t  ngx_http_media_upload_methods[] = {
     { NGX_HTTP_HEAD, ngx_string("HEAD") },
     { NGX_HTTP_GET, ngx_string("GET") },
     { NGX_HTTP_POST, ngx_string("POST") },
+    { NGX_HTTP_PUT, ngx_string("PUT") },
     { NGX_HTTP_DELETE, ngx_string("DELETE") },
     { 0, ngx_null_string }
 };
@@ -117,11 +119,18 @@ ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr, ngx_uint_t method,
     sr->method = m->method;
     sr->method_name = m->name;
     sr->header_only = (method == NGX_HTTP_HEAD);
-    sr->request_body = NULL;
     sr->headers_in.chunked = 0;
     sr->headers_in.content_length = NULL;
     sr->headers_in.content_length_n = (method == NGX_HTTP_POST) ? 0 : -1;
     sr->headers_in.content_type = NULL;
+
+    if (method == NGX_HTTP_PUT) {
+        sr->headers_in.content_length_n =
+                     ngx_http_media_upload_ctx(sr->parent)->upload.file_size;
+        return ngx_http_media_upload_s3_type(sr);
+    }
+
+    sr->request_body = NULL;
 
     if (method != NGX_HTTP_POST) {
         return NGX_OK;
@@ -131,19 +140,16 @@ ngx_http_media_upload_s3_prepare(ngx_http_request_t *sr, ngx_uint_t method,
 }
 
 
-/* the Content-Type of a body that is sent is the one of the upload */
+/* a body that is sent is of the upload's type */
 
 static ngx_int_t
-ngx_http_media_upload_s3_body(ngx_http_request_t *sr, ngx_str_t *body)
+ngx_http_media_upload_s3_type(ngx_http_request_t *sr)
 {
-    ngx_buf_t        *b;
     media_str_t      *type;
     ngx_table_elt_t  *h;
 
     h = ngx_pcalloc(sr->pool, sizeof(ngx_table_elt_t));
-    sr->request_body = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
-
-    if (h == NULL || sr->request_body == NULL) {
+    if (h == NULL) {
         return NGX_ERROR;
     }
 
@@ -157,11 +163,28 @@ ngx_http_media_upload_s3_body(ngx_http_request_t *sr, ngx_str_t *body)
 
     sr->headers_in.content_type = h;
 
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_media_upload_s3_body(ngx_http_request_t *sr, ngx_str_t *body)
+{
+    ngx_buf_t  *b;
+
+    sr->request_body = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
+
+    if (sr->request_body == NULL
+        || ngx_http_media_upload_s3_type(sr) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (body->len == 0) {
         return NGX_OK;
     }
 
-    ngx_str_set(&h->value, "application/xml");
+    ngx_str_set(&sr->headers_in.content_type->value, "application/xml");
 
     b = ngx_calloc_buf(sr->pool);
     sr->request_body->bufs = ngx_alloc_chain_link(sr->pool);

@@ -337,6 +337,10 @@ test_make(void)
 
     memcpy(again, u.id, sizeof(again));
     ok(media_upload_make(&u, NOW, 300) == MEDIA_OK
+       && strcmp(again, u.id) == 0, "the id that it has");
+
+    u.id[0] = '\0';
+    ok(media_upload_make(&u, NOW, 300) == MEDIA_OK
        && strcmp(again, u.id) != 0, "another id");
 
     ok(u.issued == NOW && u.expires == NOW + 300, "5 minutes");
@@ -591,8 +595,8 @@ test_errors(void)
     const char  *code, *same_code;
 
     static const unsigned  statuses[MEDIA_UPLOAD_ERROR_MAX] = {
-        200, 400, 400, 400, 400, 400, 400, 400, 400, 413, 415, 422, 410, 409,
-        422, 409, 422, 409, 503
+        200, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 413, 415, 422,
+        410, 409, 422, 409, 422, 409, 503
     };
 
     static const struct {
