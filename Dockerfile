@@ -31,7 +31,8 @@ RUN ln -s /usr/share/nginx/modules-available/mod-http-media.conf \
 # the example configuration with the names of compose.yaml; its Redis has no
 # password, and logs go to the container's own
 COPY conf/media.conf conf/media_auth.conf conf/media_limits.conf \
-        conf/media_s3_proxy.conf conf/media_serve.conf /etc/nginx/
+        conf/media_s3_proxy.conf conf/media_serve.conf conf/media_upload.conf \
+        /etc/nginx/
 RUN sed -i 's|/etc/nginx/media/|/run/secrets/|' /etc/nginx/media_auth.conf \
     && sed -e '/media_redis_password_file/d' \
         -e 's|/etc/nginx/media/|/run/secrets/|' \

@@ -124,7 +124,7 @@ struct ngx_http_media_upload_ctx_s {
     NGX_HTTP_MEDIA_UPLOAD_API("media_upload_complete",                        \
         NGX_HTTP_MEDIA_API_COMPLETE)                                          \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_endpoint", NGX_CONF_TAKE1,        \
-        ngx_conf_set_str_slot, public_endpoint)                                      \
+        ngx_conf_set_str_slot, public_endpoint)                               \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_max_size", NGX_CONF_TAKE2,        \
         ngx_http_media_upload_set_max_size, sizes)                         \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_part_size", NGX_CONF_TAKE1,       \
@@ -132,9 +132,9 @@ struct ngx_http_media_upload_ctx_s {
     NGX_HTTP_MEDIA_UPLOAD_API("media_upload_parts",                           \
         NGX_HTTP_MEDIA_API_PARTS)                                             \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_store", NGX_CONF_TAKE1,           \
-        ngx_conf_set_str_slot, prefix)                                         \
+        ngx_conf_set_str_slot, prefix)                                        \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_ttl", NGX_CONF_TAKE1,             \
-        ngx_conf_set_sec_slot, url_ttl)                                           \
+        ngx_conf_set_sec_slot, url_ttl)                                       \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_types", NGX_CONF_2MORE,           \
         ngx_http_media_upload_set_types, types)                               \
     NGX_HTTP_MEDIA_UPLOAD_API("media_upload_url", NGX_HTTP_MEDIA_API_URL)

@@ -326,7 +326,8 @@ ngx_http_media_upload_check_s3(ngx_conf_t *cf,
         conf->public_endpoint = lcf->s3.endpoint;
     }
 
-    if (ngx_http_media_s3_host(cf, &lcf->s3, &conf->public_endpoint, &conf->host)
+    if (ngx_http_media_s3_host(cf, &lcf->s3, &conf->public_endpoint,
+                               &conf->host)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;

@@ -55,9 +55,8 @@ like($url->{attachment_id}, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4/, 'id');
 my $hash = substr $url->{attachment_id}, 0, 8;
 
 is($url->{file_url}, "/media/chat/acme/42/${hash}__photo.jpg", 'file URL');
-like($url->{upload_url},
-    qr{^\Q$ENV{S3_ENDPOINT_URL}/$ENV{S3_BUCKET}/uploads/acme/$url->{attachment_id}?\E},
-    'upload URL');
+is($url->{upload_url} =~ s/\?.*//r, join('/', $ENV{S3_ENDPOINT_URL},
+    $ENV{S3_BUCKET}, 'uploads/acme', $url->{attachment_id}), 'upload URL');
 like($url->{upload_url},
     qr/X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost/, 'signed');
 
@@ -92,14 +91,13 @@ is($t->curl_put($url, $content, 'Content-Type' => 'image/png'), 403,
 is($t->curl_put($url, $content, 'Content-Type' => 'text/html'), 403,
     'page');
 
-for my $change (['uploads/acme', 'uploads/other'], ['uploads/acme', 'chat/acme'],
-    ['Expires=300', 'Expires=600'], ['image', 'imagf'],
+for my $change (['uploads/acme', 'uploads/other'],
+    ['uploads/acme', 'chat/acme'], ['Expires=300', 'Expires=600'],
     ['Signature=.', 'Signature=z'])
 {
     my ($from, $to) = @$change;
     my %tampered = (%$url, upload_url => $url->{upload_url} =~ s/$from/$to/r);
 
-    next if $tampered{upload_url} eq $url->{upload_url};
     is($t->curl_put(\%tampered, $content), 403, "tampered: $to");
 }
 
@@ -109,6 +107,8 @@ is($t->object($key), $content, 's3cmd reads it');
 
 my ($info) = $t->s3cmd('info', "s3://$ENV{S3_BUCKET}/$key");
 like($info, qr{MIME type: +image/jpeg}, 'its type');
+
+$t->same_by_sdk($url->{upload_url}, 1000, 'image/jpeg');
 
 my $short = $t->post('/short', \%photo)->{json};
 is($short->{expires_in}, 1, 'short life');

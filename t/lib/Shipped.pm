@@ -143,6 +143,7 @@ sub install {
         unless $o{authorised};
     s{^    location = /api/media/url \{.*?^    \}\n}{}ms
         unless $o{authorised};
+    s{^    include +media_upload\.conf;\n}{}m unless $o{authorised};
 
     $o{edit}->($name) if $o{edit};
 

@@ -12,6 +12,7 @@ use warnings;
 use parent 'Cache';
 
 use AMQP;
+use Cwd qw(getcwd);
 use Digest::SHA qw(hmac_sha256_hex);
 use HTTP::Tiny;
 use IPC::Open3 qw(open3);
@@ -178,6 +179,25 @@ sub object {
     my $content = $code == 0 ? $self->read_file($file) : undef;
     unlink $file;
     return $content;
+}
+
+# whether the AWS SDK signs the same for a presigned URL
+
+sub same_by_sdk {
+    my ($self, $url, @inputs) = @_;
+
+    my $tests = Test::More->builder;
+    my $modules = $ENV{NODE_PATH} || getcwd() . '/t/js/node_modules';
+
+    return $tests->skip('the AWS SDK is not installed'
+        . ' (npm install --prefix t/js)')
+        unless -d "$modules/\@smithy/signature-v4";
+
+    local $ENV{NODE_PATH} = $modules;
+    my ($text, $code) = run('node', 't/js/presign.js', $url, @inputs);
+
+    $tests->ok($code == 0, 'the AWS SDK signs the same')
+        or $tests->diag($text);
 }
 
 # puts an object as the worker does
