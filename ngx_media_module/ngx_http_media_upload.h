@@ -126,7 +126,7 @@ struct ngx_http_media_upload_ctx_s {
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_endpoint", NGX_CONF_TAKE1,        \
         ngx_conf_set_str_slot, public_endpoint)                               \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_max_size", NGX_CONF_TAKE2,        \
-        ngx_http_media_upload_set_max_size, sizes)                         \
+        ngx_http_media_upload_set_max_size, sizes)                            \
     NGX_HTTP_MEDIA_UPLOAD_LOC("media_upload_part_size", NGX_CONF_TAKE1,       \
         ngx_conf_set_size_slot, part_size)                                    \
     NGX_HTTP_MEDIA_UPLOAD_API("media_upload_parts",                           \
