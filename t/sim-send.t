@@ -24,7 +24,7 @@ use Time::HiRes qw(time sleep);
 
 my $data = "$FindBin::Bin/data";
 my $url = send_sim_start();
-my $http = HTTP::Tiny->new(timeout => 30, keep_alive => 0);
+my $http = HTTP::Tiny->new(timeout => 120, keep_alive => 0);
 my $json = JSON::PP->new->canonical->utf8;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $to = '5511987654321';
@@ -914,6 +914,54 @@ subtest 'large bodies' => sub {
     cmp_ok(scalar @peaks, '>', 16, 'processes');
     is(join(' ', grep { $_ > 64 * 1024 } @peaks), '', 'in bounded memory');
 };
+
+
+subtest 'forms, as curl makes them' => sub {
+    plan(skip_all => 'no curl') if system('curl --version >/dev/null 2>&1');
+    send_reset();
+    $seen = 0;
+
+    my $file = "$data/whatsapp-media/image-jpeg-large.plain";
+    my $sha = sha256_hex(slurp($file));
+
+    for my $how ('Expect: 100-continue', 'Transfer-Encoding: chunked') {
+        my $r = curl($how, '-H', 'Authorization: Bearer t',
+            '-F', 'messaging_product=whatsapp', '-F', 'type=image/jpeg',
+            '-F', "file=\@$file;type=image/jpeg", '/v23.0/1/media');
+
+        like($r->{id}, qr/^\d{16}$/, "Cloud API, $how");
+        is((send_acts())[-1]{media}{sha256}, $sha, 'its bytes');
+
+        $r = curl($how, '-H', 'apikey: k', '-F', "number=$to", '-F',
+            'mediatype=document', '-F', 'fileName=a.jpg', '-F',
+            "file=\@$file;type=image/jpeg", '/message/sendMedia/demo');
+        like($r->{key}{id}, qr/^3EB0/, "Evolution, $how");
+        is(last_send()->{media}{sha256}, $sha, 'its bytes');
+    }
+
+    clean('forms');
+
+    my $r = curl('X: 1', '-H', 'apikey: k', '-F', "number=$to", '-F',
+        'mediatype=document', '-F', "file=\@$file", '/message/sendMedia/demo');
+
+    is($r->{status}, 500, 'Evolution: document without a fileName');
+    $r = curl('X: 1', '-H', 'apikey: k', '-F', "number=$to", '-F', 'delay=1',
+        '-F', 'mediatype=image', '-F', "file=\@$file",
+        '/message/sendMedia/demo');
+    is($r->{status}, 400, 'Evolution: a delay in a form is text');
+    is(scalar(new_violations()), 2, 'both are violations');
+};
+
+
+sub curl {
+    my ($header, @args) = @_;
+    my $path = pop @args;
+
+    open my $p, '-|', 'curl', '-s', '-m', 20, '-H', $header, @args,
+        "$url$path" or die "curl: $!\n";
+    local $/;
+    return $json->decode(<$p>);
+}
 
 
 # the peak RSS of the simulator's processes, kB
