@@ -160,6 +160,9 @@ refused('an animation', sample('gif-as-document.plain'), 'image/gif', 'image',
     $r = converted('CMYK', made('jpg', qw(convert -size 50x50 xc:red
         -colorspace CMYK)), 'image/jpeg', 'image');
     is(identify($r->{bytes})->{colorspace}, 'sRGB', 'CMYK: sRGB');
+    is(converted('25 MP', made('jpg', qw(convert -size 6400x4000 xc:red
+        -colorspace CMYK)), 'image/jpeg', 'image')->{recorded}{width}, 3200,
+        '25 MP: halved, not refused');
     like(identify($r->{bytes})->{middle}, qr/25[45],[0-3],[0-3]|red/,
         'CMYK: red');
 }

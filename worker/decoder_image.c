@@ -29,6 +29,8 @@
 
 #define DECODER_PIXELS     (512UL * 1024 * 1024)    /* bytes of pixels */
 #define DECODER_EDGE_MAX   16384
+#define DECODER_LARGE      (24.0 * 1000 * 1000)     /* pixels of a JPEG that
+                                                       are not halved */
 
 /* how an image is compressed (C053) */
 #define DECODER_QUALITY    85
@@ -245,10 +247,15 @@ decoder_read(decoder_image_t *image, const char *frames, bool ping)
 }
 
 
-/* the pixels of the first frame; jpeg_size may be NULL */
+/*
+ * The pixels of the first frame, in a wand of their own: the one that read
+ * them may still refer to the file, which is closed.  jpeg_size may be NULL.
+ */
 static bool
 decoder_load(decoder_image_t *image, const char *jpeg_size)
 {
+    MagickWand  *frame;
+
     ClearMagickWand(image->wand);
 
     if (jpeg_size != NULL) {
@@ -261,8 +268,16 @@ decoder_load(decoder_image_t *image, const char *jpeg_size)
 
     MagickResetIterator(image->wand);
     MagickNextImage(image->wand);
+    frame = MagickGetImage(image->wand);
 
-    return MagickTransformImageColorspace(image->wand, sRGBColorspace);
+    if (frame == NULL) {
+        return false;
+    }
+
+    DestroyMagickWand(image->wand);
+    image->wand = frame;
+
+    return MagickTransformImageColorspace(frame, sRGBColorspace);
 }
 
 
@@ -277,7 +292,6 @@ decoder_thumbnail(decoder_image_t *image)
     unsigned char   *bytes;
     OrientationType  orientation;
 
-    wand = image->wand;
     decoder_fit(image->ans->width, image->ans->height, image->req->max_edge,
                 &fit_width, &fit_height);
     snprintf(option, sizeof(option), "%zux%zu", 2 * fit_width,
@@ -287,6 +301,7 @@ decoder_thumbnail(decoder_image_t *image)
         return false;
     }
 
+    wand = image->wand;
     orientation = MagickGetImageOrientation(wand);
 
     if (((MagickGetImageWidth(wand) != fit_width
@@ -316,18 +331,19 @@ decoder_thumbnail(decoder_image_t *image)
 static bool
 decoder_picture(decoder_image_t *image)
 {
+    int              part;
     bool             ok;
+    char             option[64];
     size_t           len;
     MagickWand      *wand;
     unsigned char   *profile;
     ColorspaceType   space;
 
-    wand = image->wand;
-    space = MagickGetImageColorspace(wand);
+    space = MagickGetImageColorspace(image->wand);
 
     if (decoder_takes(image->req->types, image->type->mime)
         && image->size <= image->req->max_size
-        && MagickGetImageDepth(wand) <= 8 && space != CMYKColorspace)
+        && MagickGetImageDepth(image->wand) <= 8 && space != CMYKColorspace)
     {
         snprintf(image->ans->type, sizeof(image->ans->type), "%s",
                  image->type->mime);
@@ -341,8 +357,17 @@ decoder_picture(decoder_image_t *image)
         return false;
     }
 
-    if (!decoder_load(image, NULL)
-        || (!image->type->upright && !MagickAutoOrientImage(wand))
+    part = ceil(sqrt(image->ans->width / DECODER_LARGE * image->ans->height));
+    snprintf(option, sizeof(option), "%dx%d", image->ans->width / part,
+             image->ans->height / part);
+
+    if (!decoder_load(image, part > 1 ? option : NULL)) {
+        return false;
+    }
+
+    wand = image->wand;
+
+    if ((!image->type->upright && !MagickAutoOrientImage(wand))
         || !decoder_flatten(wand))
     {
         return false;
