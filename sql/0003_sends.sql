@@ -79,6 +79,7 @@ CREATE TABLE media.sends (
     error_message    text NOT NULL DEFAULT '',      -- for a support agent
     pricing          text NOT NULL DEFAULT '',      -- category, as told
     sending_at       timestamptz,
+    writer           text NOT NULL DEFAULT '',      -- host and process
     accepted_at      timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),

@@ -153,14 +153,46 @@ is_deeply [ sql_row('SELECT count(*) FROM media.messages'
     'copies make no second message';
 
 
+# what webhooks do not tell is looked up, with W-API in its queue
+
+send_instance($wapi->{name}, queue => 60);
+
+for my $c ($wapi, $evolution) {
+    send_fault('reset-after', times => 1, match => { to => $c->{chat} });
+    $key = publish_send($c, "looked up $c->{provider}");
+    is state_is($key, 'accepted', 40), 'accepted',
+        "$c->{provider}: found by a look-up";
+    is scalar(sends(text => "looked up $c->{provider}")), 1, 'sent once';
+}
+
+
+# reading and typing
+
+my $id = unique_id();
+webhook('evolution', JSON::PP->new->utf8->encode({ event =>
+    'messages.upsert', instance => $instance, data => text_message($id,
+        'a question', chat => $jid) }));
+ok wait_until(10, sub { ($row) = sql_row('SELECT id FROM media.messages'
+    . " WHERE provider_id = '$id'") }), 'a customer asks';
+
+for my $job ({ type => 'read', message_id => "$row" },
+    { type => 'typing', kind => 'audio' })
+{
+    publish_send($evolution, '', %$job);
+    ok wait_until(10, sub { send_acts(instance => $instance,
+        op => $job->{type}) }), "$job->{type} is told";
+}
+
+
 # operators
 
 $key = publish_send($evolution, 'retried');
 state_is($key, 'accepted');
-my ($id) = send_of($key, 's.id');
+($id) = send_of($key, 's.id');
 isnt mediactl('', 'send', 'retry', $id), 0, 'what was sent is not sent again';
 isnt mediactl('', 'send', 'cancel', $id), 0, 'and cannot be cancelled';
-sql("UPDATE media.sends SET state = 'unknown' WHERE id = '$id'");
+sql("UPDATE media.sends SET state = 'unknown', next_at = 'infinity'"
+    . " WHERE id = '$id'");
 is mediactl('', 'send', 'retry', $id), 0, 'what is unknown can';
 is state_is($id, 'accepted'), 'accepted', 'and is sent';
 is scalar(sends(text => 'retried')), 2, 'twice, then';

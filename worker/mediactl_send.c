@@ -7,7 +7,9 @@
 
 #define _GNU_SOURCE
 #include <getopt.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "mediactl_db.h"
 #include "send.h"
@@ -269,12 +271,14 @@ send_none(const send_options_t *o, const char *states)
 static int
 send_retry(child_t *child, const send_options_t *o)
 {
-    int          rc;
-    PGresult    *res;
-    const char  *params[2];
+    int             rc;
+    PGresult       *res;
+    const char     *params[2];
+    struct passwd  *user;
 
     params[0] = o->id;
-    params[1] = getenv("SUDO_USER") ? getenv("SUDO_USER") : getenv("USER");
+    user = getpwuid(getuid());
+    params[1] = user != NULL ? user->pw_name : NULL;
 
     if (db_begin(child) != 0) {
         return MEDIACTL_FAILED;

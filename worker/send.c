@@ -8,6 +8,8 @@
  */
 
 #define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "child.h"
@@ -29,6 +31,7 @@
 
 static int send_lock(child_t *child, const char *conversation);
 static void send_unlock(child_t *child, const char *conversation);
+static bool send_is_alive(const char *writer);
 static bool send_next(child_t *child, const char *conversation);
 static bool send_may(child_t *child, send_t *s);
 static bool send_refuse(child_t *child, send_t *s, const char *code,
@@ -83,9 +86,7 @@ static const char  send_load_sql[] =
     "       i.provider = 'cloudapi' AND coalesce(c.last_customer_message_at"
     "           <= now() - interval '24 hours', true) AS window_closed,"
     "       s.state = 'sending' AS left,"
-    /* not a child has died but the database: who wrote it may be alive */
-    "       s.sending_at < pg_postmaster_start_time()"
-    "           AND s.sending_at > now() - interval '2 minutes' AS held,"
+    "       s.sending_at > now() - interval '2 minutes' AS held, s.writer,"
     "       s.ready AND s.next_at <= now() AS due, s.provider_id"
     "  FROM media.sends s"
     "  JOIN media.conversations c ON c.id = s.conversation_id"
@@ -205,7 +206,7 @@ send_load(child_t *child, const char *where, const char *param, send_t *s)
     s->attempts = atoi(send_field(s, "attempts"));
     s->window_closed = send_is(s, "window_closed");
     s->left = send_is(s, "left");
-    s->held = send_is(s, "held");
+    s->held = send_is(s, "held") && send_is_alive(send_field(s, "writer"));
 
     media_str_set(&kind, send_field(s, "kind"),
                   strlen(send_field(s, "kind")));
@@ -233,6 +234,36 @@ send_load(child_t *child, const char *where, const char *param, send_t *s)
              send_field(s, "provider_id"));
 
     return 0;
+}
+
+
+/*
+ * A child that lost its session, as in a restart of the database, still waits
+ * for the provider's answer: nothing may overtake it.  Of another host nobody
+ * can tell.
+ */
+
+static bool
+send_is_alive(const char *writer)
+{
+    pid_t        pid;
+    char         self[SEND_WRITER_MAX];
+    const char  *p;
+
+    send_writer(self);
+    p = strrchr(writer, ' ');
+
+    if (p == NULL || strcmp(writer, self) == 0) {
+        return false;
+    }
+
+    if (strncmp(writer, self, p - writer + 1) != 0) {
+        return true;
+    }
+
+    pid = atoi(p + 1);
+
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
 

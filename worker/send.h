@@ -187,6 +187,10 @@ void send_free(send_t *s);
 int send_begin(child_t *child, send_t *s);
 /* the state "sending", committed, before anything is written; 0 or -1 */
 int send_written(child_t *child, send_t *s);
+/* this process, as rows name it: "{host} {pid}" */
+#define SEND_WRITER_MAX  96
+
+void send_writer(char writer[SEND_WRITER_MAX]);
 /* queued again, in so many seconds; attempts is what counts of them */
 int send_requeue(child_t *child, const send_t *s, double delay,
     int attempts);

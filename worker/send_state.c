@@ -55,16 +55,33 @@ send_begin(child_t *child, send_t *s)
 int
 send_written(child_t *child, send_t *s)
 {
-    const char  *params[2];
+    char         writer[SEND_WRITER_MAX];
+    const char  *params[3];
 
+    send_writer(writer);
     params[0] = s->id;
     params[1] = log_fmt("%d", s->attempts);
+    params[2] = writer;
 
     return send_update(child,
         "UPDATE media.sends SET state = 'sending', sending_at = now(),"
-        "       updated_at = now()"
+        "       writer = $3, updated_at = now()"
         " WHERE id = $1::uuid AND state IN ('queued', 'sending')"
-        "   AND attempts = $2::int", 2, params) == 1 ? 0 : -1;
+        "   AND attempts = $2::int", 3, params) == 1 ? 0 : -1;
+}
+
+
+void
+send_writer(char writer[SEND_WRITER_MAX])
+{
+    char  host[65];
+
+    if (gethostname(host, sizeof(host)) != 0) {
+        strcpy(host, "-");
+    }
+
+    host[sizeof(host) - 1] = '\0';
+    snprintf(writer, SEND_WRITER_MAX, "%s %d", host, (int) getpid());
 }
 
 
@@ -96,13 +113,15 @@ int
 send_requeue(child_t *child, const send_t *s, double delay, int attempts)
 {
     int          i;
-    char         seconds[32];
+    char         numbers[2][16], seconds[32];
     const char  *params[6];
 
+    snprintf(numbers[0], sizeof(numbers[0]), "%d", s->attempts);
+    snprintf(numbers[1], sizeof(numbers[1]), "%d", attempts);
     snprintf(seconds, sizeof(seconds), "%.3f", delay);
     params[0] = s->id;
-    params[1] = log_fmt("%d", s->attempts);
-    params[2] = log_fmt("%d", attempts);
+    params[1] = numbers[0];
+    params[2] = numbers[1];
     params[3] = seconds;
     params[4] = s->error_code;
     params[5] = s->error;
