@@ -590,7 +590,7 @@ send_job_presence(child_t *child, const send_body_t *body)
                                    strcmp(body->kind, "audio") == 0, message);
     }
 
-    log_msg(done ? LOG_INFO : LOG_WARN, read ? "read" : "typing",
+    log_msg(done || !read ? LOG_INFO : LOG_WARN, body->type,
             "conversation", body->conversation, "result",
             done ? "done" : "failed", NULL);
     send_free(&s);
