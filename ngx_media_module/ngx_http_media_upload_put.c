@@ -163,7 +163,7 @@ ngx_http_media_upload_put_stored(ngx_http_request_t *r,
 
     if (answer->status == NGX_HTTP_OK && answer->etag.len) {
         uctx->etag = answer->etag;
-        ngx_http_media_upload_complete_publish(r, NGX_OK);
+        ngx_http_media_upload_once(r, ngx_http_media_upload_complete_publish);
         return;
     }
 

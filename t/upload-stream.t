@@ -15,6 +15,7 @@ use Digest::MD5 qw(md5_hex);
 use Digest::SHA qw(sha1_hex);
 use IO::Socket::INET;
 use POSIX ();
+use Shipped;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use UploadStream;
@@ -411,6 +412,65 @@ $a = $n->send(raw());
 is("$a->{status} $a->{json}{error}", '503 unavailable', 'no broker at all');
 is(scalar(my @none = $n->objects), 0, 'no broker: no object');
 $n->stop;
+
+# 6. HTTP/2; one key with other values; the shipped configuration
+
+$n = UploadStream->new(listen => 'http2')->ready;
+$n->{store}->write($file, $bytes);
+$url = "http://127.0.0.1:$n->{port}";
+my @http2 = ('--http2-prior-knowledge', "$url$path");
+
+is((curl('-H', 'Content-Type: image/jpeg', '--data-binary', "\@$file",
+    @http2))[0], 200, 'HTTP/2: raw');
+is((curl('-F', 'conversation_id=42', '-F', "file=\@$file;type=image/jpeg",
+    @http2))[0], 200, 'HTTP/2: form');
+is((curl('-F', 'conversation_id=42', '-F', "file=\@$file;type=image/jpeg",
+    '--http2-prior-knowledge', "$url/small"))[0], 413, 'HTTP/2: too large');
+@jobs = $n->jobs;
+is(types(@jobs), join(' ', ('upload_issued upload_complete') x 2),
+    'HTTP/2: jobs');
+is($jobs[$_]{etag}, '"' . md5_hex($bytes) . '"', 'HTTP/2: whole') for 1, 3;
+is($n->complaints, '', 'HTTP/2: no alert');
+$n->stop;
+
+my ($password, $redis) = $ENV{REDIS_URL} =~ m{://\w+:([^@]*)@([^/]+)};
+$n = UploadStream->new(store => $t->{store}, http => "media_redis $redis;
+    media_redis_password $password;")->ready;
+my $key = "key-$$-" . time;
+
+for my $case (['one', 200], ['one', 200], ['other', 409]) {
+    $a = $n->send(form([parts(), ['idempotency_key', $key],
+        ['caption', $case->[0]]]));
+    is($a->{status}, $case->[1], "a key, caption $case->[0]");
+}
+
+is($n->complaints, '', 'no alert');
+$n->stop;
+
+my $shipped = Shipped->new;
+$shipped->configure(authorised => 1);
+$shipped->redis_start;
+$shipped->start;
+
+sub shipped {
+    my ($request) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+        PeerPort => $shipped->{port}) or die $!;
+    print $socket $request;
+    $socket->flush;
+    my $answer = UploadStream::answer($socket);
+    return "$answer->{status} $answer->{json}{error}";
+}
+
+my %caller = (authorization => 'Bearer ' . $shipped->token('acme'));
+my $shipped_path = $path =~ s{^}{/api/media}r;
+
+is(shipped(UploadStream::request($shipped_path, \%jpeg, 'x')),
+    '401 unauthorized', 'shipped: nobody');
+is(shipped(UploadStream::request($shipped_path, { %jpeg, %caller },
+    'x' x 11000000)), '413 file_too_large', 'shipped: too large');
+is(shipped(UploadStream::request($shipped_path, { %jpeg, %caller },
+    'x' x 9000000)), '503 unavailable', 'shipped: without a broker');
 
 is($t->complaints, '', 'no alert');
 is($t->{store}->complaints, '', 'no alert of S3');

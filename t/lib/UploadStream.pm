@@ -73,6 +73,7 @@ http {
     media_s3_access_key $store->{key};
     media_s3_secret_key $store->{secret};
     upstream s3 { $servers }
+    @{[ $o{http} // '' ]}
     server {
         listen 127.0.0.1:$self->{port} @{[ $o{listen} // '' ]};
         media_tenant acme;
