@@ -22,7 +22,7 @@
 #define STORE_HASH_PIECE 16384
 #define STORE_HEADER_MAX 4096
 #define STORE_COPY_ANSWER  2048     /* bytes of it that are looked at */
-#define STORE_SIGNED_MAX 8
+#define STORE_SIGNED_MAX 9
 
 #define STORE_EMPTY_HASH                                                      \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -499,6 +499,8 @@ store_sign(store_request_t *req)
         || store_sign_header(req, "x-amz-copy-source", req->copy_source) != 0
         || store_sign_header(req, "x-amz-copy-source-if-match",
                              req->copy_match) != 0
+        /* what the RADOS Gateway of Debian 12 calls it (ceph issue 53945) */
+        || store_sign_header(req, "x-amz-copy-if-match", req->copy_match) != 0
         || store_sign_header(req, "x-amz-metadata-directive",
                              req->copy_metadata) != 0
         || store_sign_header(req, "x-amz-content-sha256", req->hash) != 0
