@@ -47,14 +47,14 @@ for my $i (1 .. $each) {
 }
 
 send_fault('random', random => { seed => 7, percent => { 429 => 4,
-    'reset-after' => 2, 'reset-before' => 2, cut => 2, slow => 10 } },
-    seconds => 1, retry_after => 1);
+    'reset-after' => 2, 'reset-before' => 2, cut => 2, slow => 40 } },
+    seconds => 0.7, retry_after => 1);
 sql('UPDATE media.instances SET enabled = true');
 
 my @workers = map { send_worker(3, MEDIA_SEND_ATTEMPTS => 50) } 1 .. 2;
 my $open = "state IN ('queued', 'sending')";
 my $end = time + 60 + $total / 5;
-my $next = time + 1;
+my $next = time;
 my ($round, $killed) = (0, 0);
 
 while (time < $end && sql("SELECT 1 FROM media.sends WHERE $open LIMIT 1")) {
@@ -68,7 +68,7 @@ while (time < $end && sql("SELECT 1 FROM media.sends WHERE $open LIMIT 1")) {
     if (time > $next && $round < 12) {
         my $which = $round++ % 4;
 
-        $next = time + 0.7;
+        $next = time + 0.5;
 
         if ($which == 0 || $which == 2) {
             $killed += kill_child($workers[$round % 2], 'media_upload') > 0;
