@@ -33,6 +33,7 @@
 
 
 static bool decode_answered(int out, int timeout, decoder_answer_t *ans);
+static void decode_text(char *s, size_t size);
 static int decode_send(int in, int out, const decoder_request_t *req);
 static int decode_start(void);
 static void decode_exec(int fd) __attribute__((noreturn));
@@ -116,10 +117,24 @@ decode_answered(int out, int timeout, decoder_answer_t *ans)
         ans->waveform[i] = ans->waveform[i] > 100 ? 100 : ans->waveform[i];
     }
 
-    ans->type[sizeof(ans->type) - 1] = '\0';
-    ans->error[sizeof(ans->error) - 1] = '\0';
+    decode_text(ans->type, sizeof(ans->type));
+    decode_text(ans->error, sizeof(ans->error));
 
     return true;
+}
+
+
+/* an error of a library may quote the file */
+static void
+decode_text(char *s, size_t size)
+{
+    s[size - 1] = '\0';
+
+    for ( /* void */ ; *s != '\0'; s++) {
+        if (*s < 0x20 || *s > 0x7e) {
+            *s = '?';
+        }
+    }
 }
 
 
