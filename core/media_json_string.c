@@ -470,9 +470,10 @@ media_json_write(char *dst, size_t size, media_str_t s)
             escape[0] = (char) ch;
             n = 1;
 
-        } else if (ch >= ' ') {
+        } else if (ch >= ' ' || ch == '\n' || ch == '\r' || ch == '\t') {
             escape[0] = '\\';
-            escape[1] = (char) ch;
+            escape[1] = ch == '\n' ? 'n' : ch == '\r' ? 'r'
+                        : ch == '\t' ? 't' : (char) ch;
             n = 2;
 
         } else {

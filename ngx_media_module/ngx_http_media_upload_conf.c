@@ -319,7 +319,7 @@ ngx_http_media_upload_check_s3(ngx_conf_t *cf,
         || conf->part_size > NGX_HTTP_MEDIA_UPLOAD_PART_MAX)
     {
         return "\"media_upload_part_size\" must be from 5m, below which S3 "
-               "takes the last part only, to 1g";
+               "takes the last part only, to 1024m";
     }
 
     if (conf->public_endpoint.len == 0) {

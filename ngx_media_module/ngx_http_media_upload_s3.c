@@ -340,7 +340,9 @@ ngx_http_media_upload_s3_resume(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (uctx->answer.status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+    if (uctx->answer.status >= NGX_HTTP_SPECIAL_RESPONSE
+        && uctx->answer.status != NGX_HTTP_NOT_FOUND)
+    {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "s3 answered %ui to an upload's request",
                       uctx->answer.status);

@@ -245,11 +245,32 @@ is(scalar(() = $t->jobs), 0, 'nothing was published');
 is($t->refusal('/away/complete', { upload_token => $token }),
     '503 unavailable', 'S3 away');
 
+# clients that go away, at any step
+
+my ($left) = uploaded();
+
+for my $n (1 .. 40) {
+    my $body = qq({"upload_token":"$left->{upload_token}"});
+    my $socket = $t->connect;
+
+    print $socket "POST /upload-complete HTTP/1.1\r\nHost: a\r\n"
+        . "X-Tenant: acme\r\nContent-Type: application/json\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+    $socket->flush;
+    sleep $n / 4000;
+    close $socket;
+}
+
+is(complete($left)->{status}, 200, 'after clients that went away');
+ok((grep { $_->{type} eq 'upload_complete' } $t->jobs) >= 1,
+    'what was published stays');
+
 $t->redis_stop;
 is(complete($url)->{status}, 200, 'Redis away');
 is(complete($url, caption => 'second')->{status}, 200,
     'Redis away: the worker decides');
-is(scalar(() = $t->jobs), 2, 'both are published');
+is(scalar(grep { $_->{attachment_id} eq $url->{attachment_id} } $t->jobs), 2,
+    'both are published');
 
 my $log = $t->error_log;
 unlike($log, qr/\Q$token/, 'no token in the log');
