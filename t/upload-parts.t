@@ -94,6 +94,23 @@ is_deeply([map { [$_->{number}, $_->{size}, $_->{headers}] }
     @{ $list->{missing} }], [[2, 5 * $mb, {}]], 'one is missing');
 is(refused('/upload-complete', $url), '409 parts_missing', 'one too few');
 is(scalar(() = $t->jobs), 0, 'nothing was published');
+# a part of another length, which only the bucket's owner can put
+
+$t->write_file('short', substr $part[1], 1);
+
+my ($status) = UploadHTTP::run('curl', '-s', '-o', '/dev/null', '-w',
+    '%{http_code}', '--aws-sigv4', "aws:amz:$ENV{S3_REGION}:s3", '--user',
+    "$ENV{S3_ACCESS_KEY}:$ENV{S3_SECRET_KEY}", '-H',
+    'x-amz-content-sha256: UNSIGNED-PAYLOAD', '-T', $t->dir . '/short',
+    "$ENV{S3_ENDPOINT_URL}/$ENV{S3_BUCKET}/$issue->{upload_key}"
+    . "?partNumber=2&uploadId=$issue->{multipart_id}");
+
+is($status, 200, 'shorter part 2');
+
+$list = parts($url)->{json};
+is_deeply([map { [$_->{number}, $_->{size}] } @{ $list->{missing} }],
+    [[2, 5 * $mb]], 'is missing still');
+is(refused('/upload-complete', $url), '409 parts_missing', 'and not joined');
 is($t->curl_put($list->{missing}[0], $part[1]), 200, 'part 2');
 
 # together
