@@ -249,7 +249,7 @@ ngx_int_t ngx_http_media_upload_presign(ngx_http_request_t *r,
     ngx_uint_t number, int64_t size, ngx_str_t *url);
 
 /* upload_url, method and fields of a POST form for the quarantine object */
-ngx_int_t ngx_http_media_upload_form(ngx_http_request_t *r,
+ngx_int_t ngx_http_media_upload_presign_form(ngx_http_request_t *r,
     ngx_http_media_json_t *json);
 
 /* before, as it stands, and the encoded UploadId */

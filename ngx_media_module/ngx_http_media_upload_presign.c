@@ -142,7 +142,7 @@ ngx_http_media_upload_query(ngx_http_request_t *r, const char *before,
 /* a policy that one object fulfils: its key, type and length */
 
 ngx_int_t
-ngx_http_media_upload_form(ngx_http_request_t *r,
+ngx_http_media_upload_presign_form(ngx_http_request_t *r,
     ngx_http_media_json_t *json)
 {
     ngx_uint_t                  i;

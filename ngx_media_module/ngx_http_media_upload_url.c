@@ -247,7 +247,7 @@ ngx_http_media_upload_url_answer(ngx_http_request_t *r)
     if (u->part_size) {
         ngx_http_media_upload_url_parts(r, &json);
 
-    } else if ((uctx->form ? ngx_http_media_upload_form(r, &json)
+    } else if ((uctx->form ? ngx_http_media_upload_presign_form(r, &json)
                            : ngx_http_media_upload_url_put(r, &json))
                != NGX_OK)
     {
