@@ -44,8 +44,8 @@ cmp_ok(scalar keys %worker, '>', 20, 'the settings of the worker were read');
 is_deeply(\%settings, \%worker,
     'docs/worker.md has the settings of the worker');
 
-cmp_ok(scalar(() = slurp('README.md') =~ /\n/g), '<=', 180,
-    'README.md has 180 lines at the most');
+cmp_ok(scalar(() = slurp('README.md') =~ /\n/g), '<=', 150,
+    'README.md has 150 lines at the most');
 
 done_testing();
 
