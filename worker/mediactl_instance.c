@@ -50,13 +50,18 @@ static const char  instance_add_sql[] =
     "   FROM media.tenants WHERE id = $3 AND $6::boolean IS NULL"
     " ON CONFLICT DO NOTHING RETURNING id";
 
+/* a number that was paused tries again: this may have been the cause */
 static const char  instance_set_sql[] =
-    "UPDATE media.instances SET tenant_id = coalesce($3, tenant_id),"
-    "       base_url = coalesce($4, base_url),"
-    "       token = coalesce($5, token),"
-    "       api_version = coalesce($7, api_version),"
-    "       enabled = coalesce($6::boolean, enabled), updated_at = now()"
-    " WHERE provider = $1 AND name = $2 RETURNING id";
+    "WITH i AS (UPDATE media.instances"
+    "     SET tenant_id = coalesce($3, tenant_id),"
+    "         base_url = coalesce($4, base_url),"
+    "         token = coalesce($5, token),"
+    "         api_version = coalesce($7, api_version),"
+    "         enabled = coalesce($6::boolean, enabled), updated_at = now()"
+    "     WHERE provider = $1 AND name = $2 RETURNING id),"
+    " b AS (UPDATE media.send_breakers b SET open_until = now()"
+    "     FROM i WHERE b.instance_id = i.id AND b.open_until > now())"
+    " SELECT id FROM i";
 
 
 int

@@ -52,6 +52,7 @@ struct send_s {
     bool           window_closed;   /* 24 hours after the customer's last */
     bool           left;            /* another child left it as "sending" */
     bool           held;            /* that one may be alive all the same */
+    bool           trial;           /* let through by an open breaker */
 
     /* instance */
     const char    *instance;        /* row id */

@@ -30,13 +30,15 @@
 
 #define SEND_BREAKER_LIMIT   5          /* failures in a row that open it */
 #define SEND_BREAKER_MIN     30.0       /* seconds, then twice as long ... */
-#define SEND_BREAKER_MAX     900.0
+#define SEND_BREAKER_MAX     600.0
+#define SEND_BREAKER_STOP    900.0      /* what needs an operator */
 #define SEND_BREAKER_TRIAL   "60"       /* seconds until the next send is let
                                            through if one ends without a
                                            word */
 
 
-static double send_pace_breaker(child_t *child, const send_t *s);
+static double send_pace_breaker(child_t *child, send_t *s);
+static double send_pace_trial(child_t *child, const send_t *s);
 static double send_pace_use(child_t *child, const send_t *s,
     const char *chat, double interval, double ahead);
 static double send_pace_number(child_t *child, const char *sql, int n,
@@ -86,6 +88,12 @@ send_pace(child_t *child, send_t *s)
                              (SEND_PAIR_BURST - 1) * SEND_PAIR_INTERVAL);
     }
 
+    /* last: one that then has to wait would have kept the others waiting */
+    if (wait == 0 && s->trial) {
+        s->scope = SEND_SCOPE_NUMBER;
+        wait = send_pace_trial(child, s);
+    }
+
     if (wait == 0) {
         s->scope = SEND_SCOPE_NONE;
     }
@@ -94,11 +102,8 @@ send_pace(child_t *child, send_t *s)
 }
 
 
-/* after an open breaker's time one send goes through: who takes it moves the
-   time */
-
 static double
-send_pace_breaker(child_t *child, const send_t *s)
+send_pace_breaker(child_t *child, send_t *s)
 {
     double       wait;
     const char  *params[1];
@@ -110,10 +115,22 @@ send_pace_breaker(child_t *child, const send_t *s)
         " WHERE instance_id = $1::bigint AND open_until IS NOT NULL",
         1, params);
 
-    if (wait != 0.001) {
-        return wait;
-    }
+    s->trial = wait == 0.001;
 
+    return s->trial ? 0 : wait;
+}
+
+
+/* after an open breaker's time one send goes through: who takes it moves the
+   time */
+
+static double
+send_pace_trial(child_t *child, const send_t *s)
+{
+    double       wait;
+    const char  *params[1];
+
+    params[0] = s->instance;
     wait = send_pace_number(child,
         "UPDATE media.send_breakers SET open_until = now()"
         "       + interval '" SEND_BREAKER_TRIAL " seconds'"
@@ -181,7 +198,9 @@ send_pace_use(child_t *child, const send_t *s, const char *chat,
 
 /*
  * What the provider's answer says of the pair or the number.  An answer about
- * this message alone says that the number works.
+ * this message alone says that the number works.  Sends of unknown outcome
+ * count, too, or all that waits would become unknown in an outage; but not
+ * those that the provider took without giving them an id.
  */
 
 int
@@ -202,6 +221,10 @@ send_pace_result(child_t *child, const send_t *s, send_result_t result)
 
     if (s->scope == SEND_SCOPE_PAIR && result == SEND_RETRY) {
         return send_pace_refused(child, s, s->chat, s->retry_after);
+    }
+
+    if (result == SEND_UNKNOWN && strcmp(s->error_code, "no_id") != 0) {
+        return send_pace_failed(child, s, false);
     }
 
     if (result == SEND_ACCEPTED || result == SEND_FAILED) {
@@ -248,26 +271,34 @@ send_pace_refused(child_t *child, const send_t *s, const char *chat,
 }
 
 
+/* what was under way when the breaker opened says nothing new */
+
 static int
 send_pace_failed(child_t *child, const send_t *s, bool stop)
 {
     int          failures;
     char         wait[32];
     double       seconds;
-    const char  *params[4];
+    const char  *params[5];
     static const char  sql[] =
         "INSERT INTO media.send_breakers AS b (instance_id, failures, reason)"
         " VALUES ($1::bigint, $2::int, $3)"
         " ON CONFLICT (instance_id) DO UPDATE SET reason = $3,"
-        "       failures = greatest(b.failures + 1, $2::int),"
-        "       updated_at = now()"
+        "       failures = greatest($2::int, CASE"
+        "           WHEN $4::boolean THEN b.failures + 1"
+        "           WHEN b.open_until IS NULL"
+        "               THEN least(b.failures + 1, $5::int)"
+        "           ELSE b.failures END), updated_at = now()"
+        "     WHERE b.open_until IS NULL OR $4::boolean OR $2::int = $5::int"
         " RETURNING failures";
 
     params[0] = s->instance;
-    params[1] = stop ? log_fmt("%d", SEND_BREAKER_LIMIT) : "1";
+    params[4] = log_fmt("%d", SEND_BREAKER_LIMIT);
+    params[1] = stop ? params[4] : "1";
     params[2] = s->error[0] ? s->error : "no answer";
+    params[3] = s->trial ? "true" : "false";
 
-    failures = send_pace_number(child, sql, 3, params);
+    failures = send_pace_number(child, sql, 5, params);
 
     if (failures < SEND_BREAKER_LIMIT) {
         return failures < 0 ? -1 : 0;
@@ -277,10 +308,8 @@ send_pace_failed(child_t *child, const send_t *s, bool stop)
               * (1 << (failures - SEND_BREAKER_LIMIT < 5
                        ? failures - SEND_BREAKER_LIMIT : 5));
 
-    if (stop || seconds > SEND_BREAKER_MAX) {
-        seconds = SEND_BREAKER_MAX;
-    }
-
+    seconds = stop ? SEND_BREAKER_STOP
+              : seconds < SEND_BREAKER_MAX ? seconds : SEND_BREAKER_MAX;
     seconds = seconds * (0.75 + send_random() / 2);
     snprintf(wait, sizeof(wait), "%.3f", seconds);
     params[1] = wait;
