@@ -238,14 +238,19 @@ for my $case (['https://media.example.com/m/', 1],
 {
     local $ENV{MEDIA_PUBLIC_URL} = 'http://localhost/';
 
-    for my $size (0 .. 4, 12287 .. 12290, 8_000_001) {
+    my %rss;
+
+    for my $size (0 .. 4, 12287 .. 12290, 40_000_001) {
         my $bytes = 'x' x $size;
-        my (undef, $r) = exchange('send', one_send($account{v1}, 'document',
+        my ($result, $r) = exchange('send', one_send($account{v1}, 'document',
             put_object($bytes, 'application/pdf', 'a.pdf')), $ok);
 
         ok($json->decode($r->{body})->{mediaMessage}{media}
             eq encode_base64($bytes, ''), "$size bytes");
+        $rss{$size} = $result->{rss};
     }
+
+    cmp_ok($rss{40_000_001}, '<', $rss{4} + 8192, 'in 8 MB of memory');
 }
 
 # a file that is gone, or not what its row says, was not sent

@@ -90,6 +90,9 @@ cloudapi_send(child_t *child, send_t *s)
     }
 
     s->scope = SEND_SCOPE_NONE;
+    s->retry_after = 0;
+    s->error_code[0] = '\0';
+    s->error[0] = '\0';
     result = cloudapi_upload(child, s, id, sizeof(id));
 
     return result == SEND_ACCEPTED

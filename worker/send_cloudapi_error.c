@@ -191,6 +191,11 @@ cloudapi_refused(send_t *s, const http_answer_t *ans)
                  message[0] == '(' && p != NULL ? p + 2 : message);
     }
 
+    /* "Malformed access token EAA..." */
+    if (error != NULL && (error->code == 0 || error->code == 190)) {
+        details[0] = '\0';
+    }
+
     send_words(words, sizeof(words), s, details);
     send_error(s, code, "%s (error %s%s%s)", text, code,
                words[0] != '\0' ? ": " : "", words);

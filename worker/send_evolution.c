@@ -14,7 +14,7 @@
 #define EVOLUTION_ANSWER_MAX  8388608   /* bytes: the message comes back, its
                                            thumbnail as JSON numbers */
 #define EVOLUTION_FOUND_MAX   64
-#define EVOLUTION_TYPING      3000      /* milliseconds; it answers after that */
+#define EVOLUTION_TYPING      3000      /* milliseconds; then it answers */
 
 
 /* what a kind is called; v1 nests its members in an object */

@@ -11,6 +11,7 @@
  */
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "provider.h"
 #include "send.h"
@@ -44,6 +45,7 @@ main(int argc, char **argv)
     bool                    ok;
     send_t                  s;
     child_t                 child;
+    struct rusage           usage;
     send_result_t           result;
     const send_provider_t  *p;
 
@@ -85,7 +87,10 @@ main(int argc, char **argv)
                        run_value("message_id"));
     }
 
+    getrusage(RUSAGE_SELF, &usage);
+
     printf("{");
+    run_print("rss", log_fmt("%ld", usage.ru_maxrss), false);
     run_print("result", results[result], false);
     run_print("scope", scopes[s.scope], false);
     run_print("ok", ok ? "1" : "0", false);
