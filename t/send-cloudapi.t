@@ -11,7 +11,7 @@ use utf8;
 
 use lib 't/lib';
 
-use E2E qw(slurp sql sql_row unique_id);
+use E2E qw(slurp sql);
 use JSON::PP;
 use SendRun;
 use Test::More;
@@ -353,8 +353,7 @@ for my $case (
         or diag explain $result;
     unlike($result->{error}, qr/may have been sent/, 'it was not sent');
     is(kept($s), '', 'nothing is kept');
-    is((sql_row('SELECT state FROM media.sends WHERE id = '
-        . "'$s->{id}'"))[0], 'queued', 'and the send not begun');
+    is($result->{state}, 'queued', 'and the send not begun');
 }
 
 # read and typing

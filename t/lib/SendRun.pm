@@ -84,10 +84,10 @@ sub one_send {
         . quoted_sql($text) . ') RETURNING id');
     my ($id) = sql_row('INSERT INTO media.sends (id, tenant_id, instance_id, '
         . 'conversation_id, message_id, idempotency_key, kind, attempts, '
-        . 'sending_at) '
+        . 'ready, sending_at) '
         . "VALUES (gen_random_uuid(), '$i->{tenant}', $i->{id}, "
         . "$i->{conversation}, $message, '" . unique_id() . "', '$kind', "
-        . ($opt{attempts} // 1) . ', now()) RETURNING id');
+        . ($opt{attempts} // 1) . ', false, now()) RETURNING id');
 
     return { id => $id, tenant => $i->{tenant}, provider => $i->{provider},
         conversation => $i->{conversation}, message => $message,

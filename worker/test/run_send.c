@@ -7,7 +7,9 @@
  *     run_send send|look_up|read|typing JSON
  *
  * JSON has the members of send_t, all strings.  Prints what became of it as a
- * JSON object, numbers as strings.
+ * JSON object, numbers as strings, with the state that the row was left in.
+ * Other workers leave the row alone: its conversation is locked meanwhile, as
+ * the ledger does, and afterwards it is queued, and not ready.
  */
 
 #include <stdlib.h>
@@ -36,6 +38,8 @@ static const char *const  run_names[] = {
 static const char *run_value(const char *name);
 static int run_read(const char *json);
 static void run_fill(send_t *s);
+static int run_row(child_t *child, const char *sql, const char *param,
+    char *value, size_t size);
 static void run_print(const char *name, const char *value, bool last);
 
 
@@ -43,6 +47,7 @@ int
 main(int argc, char **argv)
 {
     bool                    ok;
+    char                    state[16];
     send_t                  s;
     child_t                 child;
     struct rusage           usage;
@@ -70,6 +75,12 @@ main(int argc, char **argv)
         return 2;
     }
 
+    if (run_row(&child, "SELECT pg_advisory_lock(7306, $1::int)",
+                s.conversation, NULL, 0) != 0)
+    {
+        return 2;
+    }
+
     result = SEND_UNKNOWN;
     ok = false;
 
@@ -87,10 +98,20 @@ main(int argc, char **argv)
                        run_value("message_id"));
     }
 
+    if (run_row(&child, "WITH old AS (SELECT id, state FROM media.sends"
+                "   WHERE id = $1::uuid)"
+                " UPDATE media.sends s SET state = 'queued', ready = false"
+                "   FROM old WHERE s.id = old.id RETURNING old.state",
+                s.id, state, sizeof(state)) != 0)
+    {
+        return 2;
+    }
+
     getrusage(RUSAGE_SELF, &usage);
 
     printf("{");
     run_print("rss", log_fmt("%ld", usage.ru_maxrss), false);
+    run_print("state", state, false);
     run_print("result", results[result], false);
     run_print("scope", scopes[s.scope], false);
     run_print("ok", ok ? "1" : "0", false);
@@ -187,6 +208,27 @@ run_fill(send_t *s)
     if (s->file_key[0] != '\0') {
         s->attachment = run_value("attachment");
     }
+}
+
+
+/* the first value of one row, unless value is NULL */
+static int
+run_row(child_t *child, const char *sql, const char *param, char *value,
+    size_t size)
+{
+    int        rc;
+    PGresult  *res;
+
+    res = db_exec(child, sql, 1, &param);
+    rc = res != NULL && PQntuples(res) == 1 ? 0 : -1;
+
+    if (rc == 0 && value != NULL) {
+        snprintf(value, size, "%s", PQgetvalue(res, 0, 0));
+    }
+
+    PQclear(res);
+
+    return rc;
 }
 
 
