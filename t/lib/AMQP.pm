@@ -136,6 +136,15 @@ sub queue {
     $self->expect(50, 11);
 }
 
+# how many messages wait in it
+sub count {
+    my ($self, $name) = @_;
+
+    $self->send(method(1, 50, 10, pack('n', 0) . short($name)
+        . pack('C', 1) . table_of()));
+    return (unpack 'C/a N', scalar $self->expect(50, 11))[1];
+}
+
 sub bind {
     my ($self, $queue, $exchange, $key) = @_;
 

@@ -137,7 +137,8 @@ sub add_instance {
     return mediactl($opt{token} // 'token-of-the-instance', 'instance', 'add',
         '--tenant', $tenant, '--provider', $provider, '--name', $name,
         '--base-url', "$ENV{WHATSAPP_SIM_URL}$suffix{$provider}",
-        '--token-stdin');
+        '--token-stdin', $opt{api_version}
+        ? ('--api-version', $opt{api_version}) : ());
 }
 
 
@@ -263,7 +264,8 @@ my %cloud_type = (image => 'image', video => 'video', ptv => 'video',
 
 sub cloudapi_body {
     my ($instance, $v, %opt) = @_;
-    my $type = $cloud_type{ $v->{mediaType} };
+    my $text = $v->{message} && $v->{message}{conversation};
+    my $type = defined $text ? 'text' : $cloud_type{ $v->{mediaType} };
 
     return $json->encode({
         object => 'whatsapp_business_account', entry => [ { id => '1',
@@ -275,7 +277,8 @@ sub cloudapi_body {
                 name => 'Cliente' } } ],
             messages => [ { from => $opt{chat} // '5511987654321',
                 id => $opt{id}, timestamp => '' . int time, type => $type,
-                $type => { mime_type => $v->{mimetype},
+                $type => defined $text ? { body => $text } : {
+                    mime_type => $v->{mimetype},
                     sha256 => $v->{fileSha256}, id => $opt{media_id},
                     $type eq 'document' ? (filename => 'relatorio.pdf') : (),
                     $type eq 'audio' ? (voice => JSON::PP::true) : ()
