@@ -24,7 +24,7 @@ typedef struct {
 
 
 static ngx_http_media_job_t *ngx_http_media_job_create(ngx_http_request_t *r,
-    ngx_str_t *body, ngx_pool_t *pool);
+    ngx_str_t *queue, ngx_str_t *body, ngx_pool_t *pool);
 static void ngx_http_media_job_refused(ngx_http_request_t *r,
     ngx_media_amqp_t *amqp, const char *reason);
 static void ngx_http_media_job_confirmed(ngx_media_job_t *job, ngx_int_t rc,
@@ -32,12 +32,13 @@ static void ngx_http_media_job_confirmed(ngx_media_job_t *job, ngx_int_t rc,
 static void ngx_http_media_job_detach(void *data);
 
 
-static ngx_str_t  ngx_http_media_job_queue = ngx_string("media_upload");
+ngx_str_t  ngx_http_media_job_send = ngx_string("media_send");
+ngx_str_t  ngx_http_media_job_upload = ngx_string("media_upload");
 
 
 ngx_int_t
-ngx_http_media_job_publish(ngx_http_request_t *r, ngx_str_t *body,
-    ngx_http_media_job_handler_pt handler)
+ngx_http_media_job_publish(ngx_http_request_t *r, ngx_str_t *queue,
+    ngx_str_t *body, ngx_http_media_job_handler_pt handler)
 {
     ngx_int_t                    rc;
     ngx_pool_t                  *pool;
@@ -59,7 +60,7 @@ ngx_http_media_job_publish(ngx_http_request_t *r, ngx_str_t *body,
         goto failed;
     }
 
-    job = ngx_http_media_job_create(r, body, pool);
+    job = ngx_http_media_job_create(r, queue, body, pool);
     if (job == NULL) {
         rc = NGX_ERROR;
         goto failed;
@@ -99,8 +100,8 @@ failed:
 
 
 static ngx_http_media_job_t *
-ngx_http_media_job_create(ngx_http_request_t *r, ngx_str_t *body,
-    ngx_pool_t *pool)
+ngx_http_media_job_create(ngx_http_request_t *r, ngx_str_t *queue,
+    ngx_str_t *body, ngx_pool_t *pool)
 {
     ngx_str_t                    id;
     ngx_time_t                  *tp;
@@ -125,7 +126,7 @@ ngx_http_media_job_create(ngx_http_request_t *r, ngx_str_t *body,
 
     msg = &job->message;
     msg->job.handler = ngx_http_media_job_confirmed;
-    msg->routing_key = ngx_http_media_job_queue;
+    msg->routing_key = *queue;
     msg->received_ms = (uint64_t) tp->sec * 1000 + tp->msec;
     msg->id.len = id.len;
     msg->id.data = ngx_pstrdup(pool, &id);

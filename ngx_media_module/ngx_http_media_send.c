@@ -41,7 +41,7 @@ static ngx_uint_t ngx_http_media_send_uuid(ngx_str_t *value);
 static ngx_int_t ngx_http_media_send_invalid(ngx_http_request_t *r,
     const char *name, const char *message);
 static void ngx_http_media_send_publish(ngx_http_request_t *r,
-    ngx_http_media_json_t *json);
+    ngx_http_media_json_t *json, ngx_str_t *queue);
 static void ngx_http_media_send_published(ngx_http_request_t *r,
     ngx_int_t rc);
 static ngx_int_t ngx_http_media_send_answer(ngx_http_request_t *r);
@@ -204,7 +204,7 @@ ngx_http_media_send_message(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
-        ngx_http_media_send_publish(r, json);
+        ngx_http_media_send_publish(r, json, &ngx_http_media_job_send);
     }
 }
 
@@ -406,7 +406,8 @@ ngx_http_media_send_action(ngx_http_request_t *r, ngx_str_t *action,
         }
 
         ngx_http_media_json_string(json, "message_id", &value);
-        ngx_http_media_send_publish(r, json);
+        ngx_http_media_send_publish(r, json,
+                                    &ngx_http_media_job_upload);
         return;
     }
 
@@ -436,7 +437,8 @@ ngx_http_media_send_action(ngx_http_request_t *r, ngx_str_t *action,
     }
 
     ngx_http_media_json_string(json, "kind", &value);
-    ngx_http_media_send_publish(r, json);
+    ngx_http_media_send_publish(r, json,
+                                &ngx_http_media_job_upload);
 }
 
 
@@ -498,7 +500,7 @@ ngx_http_media_send_invalid(ngx_http_request_t *r, const char *name,
 
 static void
 ngx_http_media_send_publish(ngx_http_request_t *r,
-    ngx_http_media_json_t *json)
+    ngx_http_media_json_t *json, ngx_str_t *queue)
 {
     ngx_int_t  rc;
     ngx_str_t  body;
@@ -508,7 +510,7 @@ ngx_http_media_send_publish(ngx_http_request_t *r,
     rc = ngx_http_media_json_end(json, &body);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_media_job_publish(r, &body,
+        rc = ngx_http_media_job_publish(r, queue, &body,
                                         ngx_http_media_send_published);
     }
 

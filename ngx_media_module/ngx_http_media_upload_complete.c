@@ -441,8 +441,8 @@ ngx_http_media_upload_complete_publish(ngx_http_request_t *r, ngx_int_t rc)
             && ngx_http_media_upload_job(r, "upload_complete", &more, &body)
                == NGX_OK)
         {
-            rc = ngx_http_media_job_publish(r, &body,
-                                     ngx_http_media_upload_complete_finish);
+            rc = ngx_http_media_job_publish(r, &ngx_http_media_job_send, &body,
+                                        ngx_http_media_upload_complete_finish);
         }
     }
 

@@ -418,8 +418,8 @@ ngx_http_media_upload_parts_publish(ngx_http_request_t *r)
                                    &ngx_http_media_upload_none, &body);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_media_job_publish(r, &body,
-                                       ngx_http_media_upload_parts_published);
+        rc = ngx_http_media_job_publish(r, &ngx_http_media_job_upload, &body,
+                                        ngx_http_media_upload_parts_published);
     }
 
     if (rc == NGX_BUSY) {

@@ -61,7 +61,7 @@ ngx_http_media_upload_put(ngx_http_request_t *r)
                                      &ngx_http_media_upload_put_none, &body)
            == NGX_OK)
     {
-        rc = ngx_http_media_job_publish(r, &body,
+        rc = ngx_http_media_job_publish(r, &ngx_http_media_job_upload, &body,
                                         ngx_http_media_upload_put_issued);
     }
 

@@ -191,7 +191,7 @@ ngx_http_media_upload_url_publish(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    rc = ngx_http_media_job_publish(r, &body,
+    rc = ngx_http_media_job_publish(r, &ngx_http_media_job_upload, &body,
                                     ngx_http_media_upload_url_published);
 
     if (rc == NGX_BUSY) {

@@ -70,8 +70,6 @@ CREATE TABLE media.sends (
                           'failed',         -- it was not sent, and will not be
                           'unknown')),      -- nobody can tell; not repeated
     attempts         integer NOT NULL DEFAULT 0,
-    requested_at     timestamptz NOT NULL DEFAULT now(),    -- by nginx: the
-                                                    -- order within the chat
     next_at          timestamptz NOT NULL DEFAULT now(),    -- of an attempt,
                                                     -- or of a look-up
     provider_id      text NOT NULL DEFAULT '',
@@ -86,7 +84,7 @@ CREATE TABLE media.sends (
     UNIQUE (tenant_id, idempotency_key)
 );
 
-CREATE INDEX sends_open ON media.sends (conversation_id, requested_at, seq)
+CREATE INDEX sends_open ON media.sends (conversation_id, seq)
     WHERE state IN ('queued', 'sending');
 CREATE INDEX sends_unknown ON media.sends (conversation_id)
     WHERE state = 'unknown';

@@ -69,7 +69,8 @@ sub account {
 sub queue_job {
     my ($i, $type, %more) = @_;
 
-    publish('media', 'media_upload', $json->encode({ type => $type,
+    publish('media', $type eq 'send' ? 'media_send' : 'media_upload',
+        $json->encode({ type => $type,
         tenant => $tenant, conversation_id => "$i->{conversation}", %more }));
 }
 
@@ -92,7 +93,7 @@ sub send_all {
             file_name => "relat\x{f3}rio $kind.$extension");
         my $etag = put_file($c->{upload_key}, $bytes, $type);
 
-        publish('media', 'media_upload', job_of('upload_complete', $c,
+        publish('media', 'media_send', job_of('upload_complete', $c,
             etag => $etag, idempotency_key => "$i->{name}-$kind"));
     }
 }

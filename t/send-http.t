@@ -171,9 +171,9 @@ is(scalar(() = $t->jobs), 0, 'nothing was published');
 
 # a queue that does not take it
 
-$t->{amqp}->unbind($t->{name}, $t->{name}, 'media_upload');
+$t->{amqp}->unbind($t->{name}, $t->{name}, 'media_send');
 is(refused(), '503 unavailable', 'no queue');
-$t->{amqp}->bind($t->{name}, $t->{name}, 'media_upload');
+$t->{amqp}->bind($t->{name}, $t->{name}, 'media_send');
 is(refused(), '202 ', 'and again');
 
 unlike($t->error_log, qr/ol\xc3\xa1|key 1/, 'no text and no key in the log');

@@ -77,16 +77,38 @@ ok +(sql_row('SELECT max(attempts) FROM media.sends'))[0] > 1,
 send_reset();
 
 
-# by when nginx had them, not by when their rows were made
+# jobs are done in their order by whichever worker has the queue, while those
+# who do them are killed, and while the database has sessions no longer than
+# that
 
 my $c = $chats[0];
+my $killed = 0;
 
-my @requested = map { "now() - interval '$_ seconds'" } 1 .. 3;
-sql("UPDATE media.instances SET enabled = false");
-send_row($c, "r$_", requested_at => $requested[$_ - 1]) for 1 .. 3;
-sql("UPDATE media.instances SET enabled = true");
-ok done(20), 'made in the wrong order';
-is arrived($c), 'r3 r2 r1', 'sent in the right one';
+for my $i (1 .. 300) {
+    publish_send($c, "j$i");
+
+    if ($i % 50 == 0) {
+        $killed += kill_child($_, 'media_send') > 0 for @workers;
+
+    } elsif ($i % 50 == 25) {
+        sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
+            . " WHERE datname = current_database()"
+            . " AND application_name = 'media-worker'");
+    }
+}
+
+cmp_ok $killed, '>', 0, "$killed children of media_send killed";
+ok wait_until(30, sub { (sql_row('SELECT count(*) FROM media.sends'
+    . " WHERE body->>'text' LIKE 'j%'"))[0] == 300 }), 'all have a row';
+is_deeply [ map { $_->[0] } sql("SELECT body->>'text' FROM media.sends"
+    . " WHERE body->>'text' LIKE 'j%' ORDER BY seq") ],
+    [ map { "j$_" } 1 .. 300 ], 'in the order of the jobs';
+sql("DELETE FROM media.sends WHERE body->>'text' LIKE 'j%'");
+send_reset();
+
+send_row($c, "r$_") for 1 .. 3;
+ok done(20), 'sent';
+is arrived($c), 'r1 r2 r3', 'in order';
 
 
 # what is not ready holds what is behind it; other chats go on
@@ -96,10 +118,10 @@ send_row($c, 'n2');
 send_row($chats[1], 'free');
 ok wait_until(10, sub { arrived($chats[1]) eq 'free' }),
     'another chat is not held';
-is arrived($c), 'r3 r2 r1', 'but this one is';
+is arrived($c), 'r1 r2 r3', 'but this one is';
 sql("UPDATE media.sends SET ready = true WHERE id = '$first'");
 ok done(10), 'ready';
-is arrived($c), 'r3 r2 r1 n1 n2', 'both, in order';
+is arrived($c), 'r1 r2 r3 n1 n2', 'both, in order';
 
 
 # unknown, and failed, let the next one go on

@@ -128,7 +128,8 @@ for my $upload (@uploads) {
     my @jobs = (job_of('upload_issued', $c),
         job_of('upload_complete', $c, etag => $etag));
 
-    publish('media', 'media_upload', $_) for @jobs, reverse @jobs;
+    publish('media', /upload_complete/ ? 'media_send' : 'media_upload', $_)
+        for @jobs, reverse @jobs;
     $killed += kill_child() if rand() < 0.4;
 }
 
@@ -238,7 +239,7 @@ sub kill_child {
 
     my ($master) = <$f> =~ /^(\d+)/;
     my %child = children($master);
-    my @pids = grep { $child{$_} eq 'media_upload' } keys %child;
+    my @pids = grep { $child{$_} =~ /^media_(?:send|upload)$/ } keys %child;
 
     return @pids ? kill('KILL', $pids[rand @pids]) : 0;
 }

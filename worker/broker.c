@@ -44,12 +44,15 @@ static void broker_arg(amqp_table_entry_t *args, int *n, const char *key,
     const char *value);
 static void broker_arg_int(amqp_table_entry_t *args, int *n, const char *key,
     int value);
+static void broker_arg_bool(amqp_table_entry_t *args, int *n,
+    const char *key);
 static int broker_retry_delay(int delay);
 static int broker_confirmed(broker_t *b);
 
 
 static const char *const  broker_queues[] = {
-    "webhook_inbound", "media_priority", "media_download", "media_upload"
+    "webhook_inbound", "media_priority", "media_download", "media_upload",
+    BROKER_ORDERED
 };
 
 
@@ -327,6 +330,12 @@ broker_declare_work(broker_t *b, const char *name)
     broker_arg(args, &n, "x-dead-letter-strategy", "at-least-once");
     broker_arg_int(args, &n, "x-delivery-limit", BROKER_DELIVERIES);
 
+    /* what its consumer did not acknowledge comes first for the next one */
+
+    if (strcmp(name, BROKER_ORDERED) == 0) {
+        broker_arg_bool(args, &n, "x-single-active-consumer");
+    }
+
     if (broker_declare_queue(b, name, args, n) != 0) {
         return -1;
     }
@@ -434,6 +443,16 @@ broker_arg_int(amqp_table_entry_t *args, int *n, const char *key, int value)
     args[*n].key = amqp_cstring_bytes(key);
     args[*n].value.kind = AMQP_FIELD_KIND_I32;
     args[*n].value.value.i32 = value;
+    (*n)++;
+}
+
+
+static void
+broker_arg_bool(amqp_table_entry_t *args, int *n, const char *key)
+{
+    args[*n].key = amqp_cstring_bytes(key);
+    args[*n].value.kind = AMQP_FIELD_KIND_BOOLEAN;
+    args[*n].value.value.boolean = 1;
     (*n)++;
 }
 

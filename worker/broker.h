@@ -26,6 +26,10 @@
 #define BROKER_CONSUME  1               /* channels */
 #define BROKER_PUBLISH  2
 
+/* the queue whose jobs are done in their order: one consumer of all workers
+   is active, and has one job at a time */
+#define BROKER_ORDERED  "media_send"
+
 
 struct broker_s {
     amqp_connection_state_t  conn;

@@ -35,6 +35,7 @@ static const child_queue_t  child_queues[] = {
     { "webhook_inbound", inbound_job, NULL },
     { "media_priority", profile_job, NULL },
     { "media_download", download_job, NULL },
+    { "media_send", upload_job, NULL },
     { "media_upload", upload_job, send_poll }
 };
 

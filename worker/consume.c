@@ -22,6 +22,8 @@
 
 static int consume_open(child_t *child);
 static int consume_one(child_t *child, consume_job_pt job_func);
+static job_result_t consume_job(child_t *child, consume_job_pt job_func,
+    job_t *job);
 static int consume_settle(child_t *child, job_t *job, uint64_t tag,
     job_result_t result);
 static int consume_retry(child_t *child, job_t *job, uint64_t tag,
@@ -128,13 +130,11 @@ consume_one(child_t *child, consume_job_pt job_func)
 {
     int               rc;
     job_t             job;
-    int64_t           start;
     broker_t         *b;
     job_result_t      result;
     struct timeval    timeout;
     amqp_envelope_t   env;
     amqp_rpc_reply_t  reply;
-    static const char *const  results[] = { "done", "retry", "again", "dead" };
 
     b = child->broker;
     timeout = (struct timeval) { CONSUME_WAIT, 0 };
@@ -156,23 +156,56 @@ consume_one(child_t *child, consume_job_pt job_func)
     }
 
     broker_job(&job, child->queue, &env);
-    start = now_ms();
     log_context("request", job.request_id[0] ? job.request_id : NULL);
 
-    result = job_func(child, &job);
-
-    log_msg(LOG_INFO, "job", "result", results[result],
-            "attempt", log_fmt("%d", job.attempt),
-            "size", log_fmt("%zu", job.body.len),
-            "duration_ms", log_fmt("%lld", (long long) (now_ms() - start)),
-            NULL);
-
+    result = consume_job(child, job_func, &job);
     rc = consume_settle(child, &job, env.delivery_tag, result);
 
     log_context("request", NULL);
     amqp_destroy_envelope(&env);
 
     return rc == 0;
+}
+
+
+/*
+ * In an ordered queue those behind it wait with a job that our own servers
+ * are away for.  If the child ends first, the next consumer has that job.
+ */
+
+static job_result_t
+consume_job(child_t *child, consume_job_pt job_func, job_t *job)
+{
+    int           backoff;
+    int64_t       start;
+    job_result_t  result;
+    static const char *const  results[] = { "done", "retry", "again", "dead" };
+
+    backoff = 1;
+
+    for ( ;; ) {
+        start = now_ms();
+        result = job_func(child, job);
+
+        log_msg(LOG_INFO, "job", "result", results[result],
+                "attempt", log_fmt("%d", job->attempt),
+                "size", log_fmt("%zu", job->body.len),
+                "duration_ms",
+                log_fmt("%lld", (long long) (now_ms() - start)), NULL);
+
+        if (result != JOB_AGAIN || child->broker->broken
+            || strcmp(child->queue, BROKER_ORDERED) != 0)
+        {
+            return result;
+        }
+
+        consume_pause(&backoff);
+
+        if (child_stopping()) {
+            child->broker->broken = true;
+            return result;
+        }
+    }
 }
 
 

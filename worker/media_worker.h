@@ -525,9 +525,9 @@ int answer_close(answer_t *answer);
 
 
 /*
- * upload.c: the jobs of media_upload.  upload_job() takes those of uploads
- * and hands the others to send_job(); upload_sweep() reaps what was abandoned
- * and takes up what was left.
+ * upload.c: the jobs of media_send and media_upload.  upload_job() takes
+ * those of uploads and hands the others to send_job(); upload_sweep() reaps
+ * what was abandoned and takes up what was left.
  */
 job_result_t upload_job(child_t *child, job_t *job);
 void upload_sweep(child_t *child);

@@ -49,7 +49,7 @@ static const struct {
 
 static const char  send_list_sql[] =
     "SELECT s.id, s.tenant_id AS tenant, s.conversation_id AS conversation,"
-    "       s.kind, s.state, s.attempts, " SEND_TIME("requested_at") ","
+    "       s.kind, s.state, s.attempts, " SEND_TIME("created_at") ","
     "       s.error_code"
     "  FROM media.sends s"
     " WHERE ($1::text IS NULL OR s.state = $1)"
@@ -63,7 +63,7 @@ static const char  send_show_sql[] =
     "       message, s.attachment_id AS attachment, s.idempotency_key,"
     "       s.kind, s.state, s.ready, s.attempts, m.status AS"
     "       message_status, s.provider_id, s.error_code, s.error_message,"
-    "       s.pricing, " SEND_TIME("requested_at") ","
+    "       s.pricing, " SEND_TIME("created_at") ","
     "       " SEND_TIME("next_at") ", " SEND_TIME("sending_at") ","
     "       " SEND_TIME("accepted_at") ", s.body->'retries' AS retries,"
     "       b.reason AS number_paused"
@@ -79,7 +79,7 @@ static const char  send_retry_sql[] =
     "WITH old AS (SELECT * FROM media.sends WHERE id = $1::uuid"
     "         AND state IN ('failed', 'unknown') FOR UPDATE),"
     " s AS (UPDATE media.sends s SET state = 'queued', attempts = 0,"
-    "         ready = true, requested_at = now(), next_at = now(),"
+    "         ready = true, seq = DEFAULT, next_at = now(),"
     "         provider_id = '', error_code = '', error_message = '',"
     "         sending_at = NULL, accepted_at = NULL, updated_at = now(),"
     "         body = jsonb_set(s.body, '{retries}',"

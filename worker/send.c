@@ -54,12 +54,12 @@ static bool send_is(const send_t *s, const char *name);
  */
 static const char  send_poll_sql[] =
     "WITH RECURSIVE heads AS ((SELECT s.* FROM media.sends s"
-    "   WHERE " SEND_OPEN " ORDER BY conversation_id, requested_at, seq"
+    "   WHERE " SEND_OPEN " ORDER BY conversation_id, seq"
     "   LIMIT 1)"
     " UNION ALL SELECT n.* FROM heads h CROSS JOIN LATERAL ("
     "   SELECT s.* FROM media.sends s WHERE " SEND_OPEN
     "      AND s.conversation_id > h.conversation_id"
-    "    ORDER BY conversation_id, requested_at, seq LIMIT 1) n)"
+    "    ORDER BY conversation_id, seq LIMIT 1) n)"
     " SELECT conversation_id FROM (SELECT s.conversation_id, row_number()"
     "   OVER (PARTITION BY s.instance_id ORDER BY random()) AS n"
     "   FROM heads s WHERE (s.state = 'sending'"
@@ -93,7 +93,7 @@ static const char  send_load_sql[] =
     "  JOIN media.instances i ON i.id = s.instance_id"
     "  LEFT JOIN media.message_attachments a ON a.id = s.attachment_id"
     "  LEFT JOIN media.messages r ON r.id = (s.body->>'reply_to')::bigint"
-    " WHERE %s ORDER BY s.requested_at, s.seq LIMIT 1";
+    " WHERE %s ORDER BY s.seq LIMIT 1";
 
 
 static int64_t  send_poll_at;           /* not before, after a failure */

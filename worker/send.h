@@ -147,8 +147,6 @@ typedef struct {
     const char  *place_name;
     const char  *place_address;
     bool         ready;             /* false: the attachment is not yet */
-    int64_t      received_ms;       /* of the job: the order within the
-                                       conversation; 0: now */
 } send_request_t;
 
 enum { SEND_CREATED = 0, SEND_EXISTS, SEND_REFUSED };
@@ -161,8 +159,12 @@ int send_create(child_t *child, const send_request_t *request,
    in the running transaction */
 int send_attachment_ready(child_t *child, const char *attachment,
     const char *reason);
-/* the jobs of media_upload: send, read, typing, send_wake */
+/* the jobs send, read, typing, send_wake */
 job_result_t send_job(child_t *child, job_t *job);
+
+/* has another child look at the conversation; what that misses, send_poll()
+   finds */
+void send_wake(child_t *child, const char *conversation);
 
 /*
  * send.c.  send_run() sends what is due of a conversation; send_poll() what

@@ -1,8 +1,8 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * How sends come to be: the jobs of the queue media_upload, and what makes
- * the rows of a send.  Reading and typing are no sends: they may be lost.
+ * How sends come to be: their jobs, and what makes the rows of a send.
+ * Reading and typing are no sends: they may be lost.
  */
 
 #define _GNU_SOURCE
@@ -13,8 +13,6 @@
 
 
 #define SEND_TEXT_MAX  (4 * 65536 + 1)  /* bytes: WhatsApp's 65536 characters */
-#define SEND_SETTLE    250              /* ms: a send that came just before
-                                           may still be with another child */
 
 
 typedef struct {
@@ -36,9 +34,7 @@ typedef struct {
 
 
 static int send_parse(const job_t *job, send_body_t *body);
-static job_result_t send_job_send(child_t *child, job_t *job,
-    const send_body_t *body);
-static void send_settle(const job_t *job);
+static job_result_t send_job_send(child_t *child, const send_body_t *body);
 static job_result_t send_job_refused(child_t *child, const send_body_t *body,
     const char *reason);
 static job_result_t send_job_passing(child_t *child);
@@ -72,7 +68,7 @@ send_job(child_t *child, job_t *job)
         result = JOB_DEAD;
 
     } else if (strcmp(body.type, "send") == 0) {
-        result = send_job_send(child, job, &body);
+        result = send_job_send(child, &body);
 
     } else if (strcmp(body.type, "send_wake") == 0) {
         send_run(child, body.conversation);
@@ -140,7 +136,7 @@ send_id_is_valid(const char *id)
 
 
 static job_result_t
-send_job_send(child_t *child, job_t *job, const send_body_t *body)
+send_job_send(child_t *child, const send_body_t *body)
 {
     int             rc;
     char            id[MEDIA_KEY_UUID_LEN + 1], error[256];
@@ -160,7 +156,6 @@ send_job_send(child_t *child, job_t *job, const send_body_t *body)
     request.place_name = body->place_name;
     request.place_address = body->place_address;
     request.ready = true;
-    request.received_ms = job->received_ms;
 
     if (db_begin(child) != 0) {
         return JOB_AGAIN;
@@ -181,8 +176,7 @@ send_job_send(child_t *child, job_t *job, const send_body_t *body)
     }
 
     event_publish(child);
-    send_settle(job);
-    send_run(child, body->conversation);
+    send_wake(child, body->conversation);
 
     return JOB_DONE;
 }
@@ -200,22 +194,21 @@ send_job_passing(child_t *child)
 }
 
 
-/* two sends that came together are two children's: both make their rows, then
-   the one that nginx took first goes first */
-
-static void
-send_settle(const job_t *job)
+void
+send_wake(child_t *child, const char *conversation)
 {
-    int64_t          wait;
-    struct timespec  now;
+    char         body[96];
+    media_str_t  s;
 
-    (void) clock_gettime(CLOCK_REALTIME, &now);
-    wait = job->received_ms + SEND_SETTLE
-           - ((int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000);
-
-    if (wait > 0 && wait <= SEND_SETTLE) {
-        (void) usleep(wait * 1000);
+    if (child->broker == NULL) {
+        return;
     }
+
+    snprintf(body, sizeof(body),
+             "{\"type\":\"send_wake\",\"conversation_id\":\"%s\"}",
+             conversation);
+    media_str_set(&s, body, strlen(body));
+    (void) broker_publish(child->broker, "media_upload", s, 0, 0);
 }
 
 
@@ -399,24 +392,19 @@ send_insert(child_t *child, const send_request_t *request,
     const PGresult *row, const char *id)
 {
     int          rc;
-    char         received[32];
     PGresult    *res;
-    const char  *params[16];
+    const char  *params[15];
     static const char  sql[] =
         "INSERT INTO media.sends (id, tenant_id, instance_id,"
         "       conversation_id, attachment_id, idempotency_key, kind, ready,"
-        "       requested_at, body)"
+        "       body)"
         " VALUES ($1::uuid, $2, $3::bigint, $4::bigint, $5::uuid, $6, $7,"
-        "       $8::boolean, least(coalesce(to_timestamp("
-        "       $9::double precision / 1000), now()), now()),"
-        "       jsonb_strip_nulls(jsonb_build_object('text', $10::text,"
-        "       'file_name', $11::text, 'reply_to', $12::text, 'latitude',"
-        "       nullif($13, ''), 'longitude', nullif($14, ''), 'place_name',"
-        "       nullif($15, ''), 'place_address', nullif($16, ''))))"
+        "       $8::boolean, jsonb_strip_nulls(jsonb_build_object("
+        "       'text', $9::text, 'file_name', $10::text, 'reply_to',"
+        "       $11::text, 'latitude', nullif($12, ''), 'longitude',"
+        "       nullif($13, ''), 'place_name', nullif($14, ''),"
+        "       'place_address', nullif($15, ''))))"
         " ON CONFLICT DO NOTHING RETURNING 1";
-
-    snprintf(received, sizeof(received), "%lld",
-             (long long) request->received_ms);
 
     params[0] = id;
     params[1] = request->tenant;
@@ -428,17 +416,16 @@ send_insert(child_t *child, const send_request_t *request,
     params[7] = PQgetisnull(row, 0, 3)
                 || strcmp(PQgetvalue(row, 0, 3), "completed") == 0
                 ? "true" : "false";
-    params[8] = request->received_ms > 0 ? received : NULL;
-    params[9] = request->text;
-    params[10] = request->file_name[0] ? request->file_name
-                                       : PQgetvalue(row, 0, 4);
-    params[11] = request->reply_to[0] ? request->reply_to : NULL;
-    params[12] = request->latitude;
-    params[13] = request->longitude;
-    params[14] = request->place_name;
-    params[15] = request->place_address;
+    params[8] = request->text;
+    params[9] = request->file_name[0] ? request->file_name
+                                      : PQgetvalue(row, 0, 4);
+    params[10] = request->reply_to[0] ? request->reply_to : NULL;
+    params[11] = request->latitude;
+    params[12] = request->longitude;
+    params[13] = request->place_name;
+    params[14] = request->place_address;
 
-    res = db_exec(child, sql, 16, params);
+    res = db_exec(child, sql, 15, params);
 
     if (res == NULL) {
         return -1;

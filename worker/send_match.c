@@ -42,7 +42,7 @@ send_match_echo(child_t *child, const send_echo_t *echo)
         "           = btrim($4, E' \\n\\r\\t'))"
         "   AND coalesce(to_timestamp($5::double precision)"
         "       > s.sending_at - interval '2 minutes', true)"
-        " ORDER BY s.requested_at, s.seq LIMIT 1 FOR UPDATE OF s";
+        " ORDER BY s.seq LIMIT 1 FOR UPDATE OF s";
 
     params[0] = echo->instance;
     params[1] = echo->provider_id;

@@ -1,9 +1,10 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * The jobs of media_upload: each by its "type".  Those of nginx carry the
- * claims of an upload token; whichever comes first makes the rows, and each
- * may come again at any time.
+ * The jobs of media_send, which make rows in the order that nginx was asked
+ * in, and those of media_upload, which do all that takes time: each by its
+ * "type".  Those of nginx carry the claims of an upload token; whichever comes
+ * first makes the rows, and each may come again at any time.
  */
 
 #define _GNU_SOURCE
@@ -27,7 +28,6 @@ typedef struct {
     char     etag[256];
     char     idempotency_key[256];
     char     reply_to[24];
-    int64_t  received_ms;
 } upload_claims_t;
 
 typedef struct {
@@ -61,6 +61,7 @@ static int upload_taken(child_t *child, const upload_claims_t *c);
 static int upload_send(child_t *child, const upload_claims_t *c);
 static int upload_send_other(child_t *child, const upload_claims_t *c,
     const char *id);
+static void upload_queue(child_t *child, const char *id);
 static job_result_t upload_commit(child_t *child, bool failed);
 
 
@@ -126,8 +127,6 @@ upload_job(child_t *child, job_t *job)
         log_msg(LOG_ERR, "upload job is malformed", NULL);
         return JOB_DEAD;
     }
-
-    c.received_ms = job->received_ms;
 
     for (i = 0; i < UPLOAD_TYPES; i++) {
         if (strcmp(c.type, upload_types[i].type) == 0) {
@@ -251,8 +250,7 @@ upload_issued(child_t *child, const upload_claims_t *c, const char *body)
 }
 
 
-/* the rest is upload_process(): it is queued by the sweeper if this child
-   dies, and the job itself is delivered again */
+/* the rest is upload_process()'s, of another child */
 
 static job_result_t
 upload_complete(child_t *child, const upload_claims_t *c, const char *body)
@@ -286,7 +284,28 @@ upload_complete(child_t *child, const upload_claims_t *c, const char *body)
         return JOB_DONE;
     }
 
-    return upload_process(child, c->id);
+    upload_queue(child, c->id);
+
+    return JOB_DONE;
+}
+
+
+/* if that fails the connection is broken, and the job comes again */
+
+static void
+upload_queue(child_t *child, const char *id)
+{
+    char         body[128];
+    media_str_t  s;
+
+    if (child->broker == NULL) {
+        return;
+    }
+
+    snprintf(body, sizeof(body),
+             "{\"type\":\"upload_process\",\"attachment_id\":\"%s\"}", id);
+    media_str_set(&s, body, strlen(body));
+    (void) broker_publish(child->broker, "media_upload", s, 0, 0);
 }
 
 
@@ -524,7 +543,6 @@ upload_send(child_t *child, const upload_claims_t *c)
     request.place_name = "";
     request.place_address = "";
     request.ready = false;
-    request.received_ms = c->received_ms;
 
     rc = send_create(child, &request, id, error, sizeof(error));
 

@@ -64,7 +64,6 @@ static void upload_tell(child_t *child, const upload_t *u,
 static int upload_finish(child_t *child, const attachment_t *a,
     bool complete);
 static job_result_t upload_ended(child_t *child, const char *id);
-static void upload_wake(child_t *child, const upload_t *u);
 
 
 static const upload_stage_t  upload_stages[] = {
@@ -187,7 +186,7 @@ upload_stages_run(child_t *child, upload_t *u, attachment_t *a)
         }
 
         if (result == JOB_DONE) {
-            upload_wake(child, u);
+            send_wake(child, u->conversation);
             return upload_ended(child, u->id);
         }
 
@@ -196,7 +195,7 @@ upload_stages_run(child_t *child, upload_t *u, attachment_t *a)
 
     log_msg(LOG_INFO, "upload completed", "type", a->type,
             "size", log_fmt("%lld", (long long) a->size), NULL);
-    upload_wake(child, u);
+    send_wake(child, u->conversation);
 
     return upload_ended(child, u->id);
 }
@@ -511,24 +510,4 @@ upload_ended(child_t *child, const char *id)
 
     upload_free(&u);
     return JOB_DONE;
-}
-
-
-/* without it the sends are found within a second or so */
-
-static void
-upload_wake(child_t *child, const upload_t *u)
-{
-    char         body[96];
-    media_str_t  s;
-
-    if (child->broker == NULL) {
-        return;
-    }
-
-    snprintf(body, sizeof(body),
-             "{\"type\":\"send_wake\",\"conversation_id\":\"%s\"}",
-             u->conversation);
-    media_str_set(&s, body, strlen(body));
-    (void) broker_publish(child->broker, "media_upload", s, 0, 0);
 }

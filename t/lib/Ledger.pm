@@ -128,7 +128,7 @@ sub publish_send {
     my ($c, $text, %member) = @_;
 
     $member{idempotency_key} //= 'key-' . lc unique_id();
-    publish('media', 'media_upload', $json->encode({ type => 'send',
+    publish('media', 'media_send', $json->encode({ type => 'send',
         tenant => $c->{tenant}, conversation_id => "$c->{id}",
         kind => 'text', text => $text, %member }),
         received_ms => int(time * 1000));

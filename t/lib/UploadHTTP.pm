@@ -36,7 +36,8 @@ sub new {
     $self->{amqp} = AMQP->new($ENV{RABBITMQ_URL});
     $self->{amqp}->exchange($self->{name});
     $self->{amqp}->queue($self->{name});
-    $self->{amqp}->bind($self->{name}, $self->{name}, 'media_upload');
+    $self->{amqp}->bind($self->{name}, $self->{name}, $_)
+        for qw(media_send media_upload);
     $self->{http} = HTTP::Tiny->new(timeout => 30);
     return $self;
 }

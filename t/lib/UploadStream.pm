@@ -121,9 +121,11 @@ CONF
 }
 
 sub bind { my ($self) = @_;
-    $self->{amqp}->bind($self->{name}, $self->{name}, 'media_upload') }
+    $self->{amqp}->bind($self->{name}, $self->{name}, $_)
+        for qw(media_send media_upload) }
 sub unbind { my ($self) = @_;
-    $self->{amqp}->unbind($self->{name}, $self->{name}, 'media_upload') }
+    $self->{amqp}->unbind($self->{name}, $self->{name}, $_)
+        for qw(media_send media_upload) }
 
 # until the broker is connected to
 sub ready {

@@ -138,6 +138,7 @@ sub children {
     my ($pid) = @_;
     my %child;
 
+    local $_;
     open my $p, '-|', 'ps', '-o', 'pid=,args=', '--ppid', $pid or die;
 
     while (<$p>) {

@@ -30,6 +30,7 @@
 static int run_download(child_t *child, char **argv);
 static int run_profile(child_t *child, char **argv);
 static int run_upload(child_t *child, char **argv);
+static job_result_t run_process(child_t *child, const char *json);
 static int run_sweep(child_t *child, char **argv);
 static int run_get(child_t *child, char **argv);
 static int run_put(child_t *child, char **argv);
@@ -142,17 +143,47 @@ run_profile(child_t *child, char **argv)
 static int
 run_upload(child_t *child, char **argv)
 {
-    job_t  job;
+    job_t         job;
+    job_result_t  rc;
 
     memset(&job, 0, sizeof(job_t));
 
     for ( /* void */ ; *argv != NULL; argv++) {
         media_str_set(&job.body, *argv, strlen(*argv));
-        printf("result=%s\n", run_result(upload_job(child, &job)));
+        rc = upload_job(child, &job);
+
+        if (rc == JOB_DONE && strstr(*argv, "\"upload_complete\"") != NULL) {
+            rc = run_process(child, *argv);
+        }
+
+        printf("result=%s\n", run_result(rc));
         fflush(stdout);
     }
 
     return 0;
+}
+
+
+/* what a child of media_upload does then */
+
+static job_result_t
+run_process(child_t *child, const char *json)
+{
+    char         body[96];
+    job_t        job;
+    const char  *id;
+
+    id = strstr(json, "\"attachment_id\":\"");
+    if (id == NULL) {
+        return JOB_DEAD;
+    }
+
+    snprintf(body, sizeof(body), "{\"type\":\"upload_process\",%.53s}", id);
+
+    memset(&job, 0, sizeof(job_t));
+    media_str_set(&job.body, body, strlen(body));
+
+    return upload_job(child, &job);
 }
 
 
