@@ -77,34 +77,7 @@ ok +(sql_row('SELECT max(attempts) FROM media.sends'))[0] > 1,
 send_reset();
 
 
-# jobs are done in their order by whichever worker has the queue, while those
-# who do them are killed, and while the database has sessions no longer than
-# that
-
 my $c = $chats[0];
-my $killed = 0;
-
-for my $i (1 .. 300) {
-    publish_send($c, "j$i");
-
-    if ($i % 50 == 0) {
-        $killed += kill_child($_, 'media_send') > 0 for @workers;
-
-    } elsif ($i % 50 == 25) {
-        sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
-            . " WHERE datname = current_database()"
-            . " AND application_name = 'media-worker'");
-    }
-}
-
-cmp_ok $killed, '>', 0, "$killed children of media_send killed";
-ok wait_until(30, sub { (sql_row('SELECT count(*) FROM media.sends'
-    . " WHERE body->>'text' LIKE 'j%'"))[0] == 300 }), 'all have a row';
-is_deeply [ map { $_->[0] } sql("SELECT body->>'text' FROM media.sends"
-    . " WHERE body->>'text' LIKE 'j%' ORDER BY seq") ],
-    [ map { "j$_" } 1 .. 300 ], 'in the order of the jobs';
-sql("DELETE FROM media.sends WHERE body->>'text' LIKE 'j%'");
-send_reset();
 
 send_row($c, "r$_") for 1 .. 3;
 ok done(20), 'sent';

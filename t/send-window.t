@@ -57,8 +57,9 @@ sub customer {
 
 
 sub window {
-    return +(sql_row('SELECT extract(epoch FROM last_customer_message_at)'
-        . "::bigint FROM media.conversations WHERE id = $c->{id}"))[0];
+    return +(sql_row('SELECT floor(extract(epoch FROM '
+        . 'last_customer_message_at)) FROM media.conversations '
+        . "WHERE id = $c->{id}"))[0];
 }
 
 

@@ -25,6 +25,7 @@
 
 #include "decoder.h"
 #include "media_worker.h"
+#include "run_status.h"
 
 
 static int run_download(child_t *child, char **argv);
@@ -40,7 +41,6 @@ static int run_rendition(child_t *child, char **argv);
 static int run_http(child_t *child, char **argv);
 static void run_save(const char *name, int fd);
 static const char *run_result(job_result_t rc);
-static long run_status(const char *name);
 static int run_print(void *data, const char *s, size_t len);
 
 
@@ -396,30 +396,6 @@ run_result(job_result_t rc)
 
 
 /* kB, of /proc/self/status */
-static long
-run_status(const char *name)
-{
-    long   value;
-    char   line[256];
-    FILE  *file;
-
-    value = 0;
-    file = fopen("/proc/self/status", "r");
-
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, name, strlen(name)) == 0) {
-            value = strtol(line + strlen(name), NULL, 10);
-        }
-    }
-
-    if (file != NULL) {
-        fclose(file);
-    }
-
-    return value;
-}
-
-
 static int
 run_print(void *data, const char *s, size_t len)
 {

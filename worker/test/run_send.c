@@ -13,9 +13,9 @@
  */
 
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "provider.h"
+#include "run_status.h"
 #include "send.h"
 
 
@@ -50,7 +50,6 @@ main(int argc, char **argv)
     char                    state[16];
     send_t                  s;
     child_t                 child;
-    struct rusage           usage;
     send_result_t           result;
     const send_provider_t  *p;
 
@@ -107,10 +106,8 @@ main(int argc, char **argv)
         return 2;
     }
 
-    getrusage(RUSAGE_SELF, &usage);
-
     printf("{");
-    run_print("rss", log_fmt("%ld", usage.ru_maxrss), false);
+    run_print("rss", log_fmt("%ld", run_status("VmHWM:")), false);
     run_print("state", state, false);
     run_print("result", results[result], false);
     run_print("scope", scopes[s.scope], false);
