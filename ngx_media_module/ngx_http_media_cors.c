@@ -13,6 +13,14 @@
 #include "ngx_http_media.h"
 
 
+/* what a location's kind allows, and what scripts read of its responses */
+typedef struct {
+    ngx_str_t  methods;
+    ngx_str_t  request_headers;
+    ngx_str_t  response_headers;
+} ngx_http_media_cors_t;
+
+
 static char *ngx_http_media_cors_origin(ngx_conf_t *cf, ngx_str_t *origin);
 static u_char *ngx_http_media_cors_scheme(ngx_str_t *origin);
 static u_char *ngx_http_media_cors_host(u_char *p, u_char *last);
@@ -22,35 +30,45 @@ static ngx_uint_t ngx_http_media_cors_any(
     ngx_http_media_serve_loc_conf_t *lcf);
 static ngx_str_t *ngx_http_media_cors_match(ngx_http_request_t *r,
     ngx_http_media_serve_loc_conf_t *lcf);
+static ngx_http_media_cors_t *ngx_http_media_cors_kind(
+    ngx_http_media_loc_conf_t *lcf);
 
 
-static ngx_str_t  ngx_http_media_cors_methods = ngx_string("GET, HEAD");
 static ngx_str_t  ngx_http_media_cors_max_age = ngx_string("86400");
 static ngx_str_t  ngx_http_media_cors_vary = ngx_string("Origin");
 static ngx_str_t  ngx_http_media_cors_true = ngx_string("true");
 
-static ngx_str_t  ngx_http_media_cors_request_headers =
+static ngx_http_media_cors_t  ngx_http_media_cors_serve = {
+    ngx_string("GET, HEAD"),
     ngx_string("Authorization, Range, If-Match, If-None-Match, "
-               "If-Modified-Since, If-Unmodified-Since, If-Range");
-
-static ngx_str_t  ngx_http_media_cors_api_methods =
-    ngx_string("GET, POST, DELETE");
-static ngx_str_t  ngx_http_media_cors_api_headers =
-    ngx_string("Authorization, Content-Type, Idempotency-Key, Upload-Token");
-static ngx_str_t  ngx_http_media_cors_api_response_headers =
-    ngx_string("Retry-After");
-
-static ngx_str_t  ngx_http_media_cors_response_headers =
+               "If-Modified-Since, If-Unmodified-Since, If-Range"),
     ngx_string("Content-Length, Content-Range, Accept-Ranges, ETag, "
-               "Last-Modified, Content-Disposition, X-Cache");
+               "Last-Modified, Content-Disposition, X-Cache")
+};
+
+static ngx_http_media_cors_t  ngx_http_media_cors_api = {
+    ngx_string("GET, POST, DELETE"),
+    ngx_string("Authorization, Content-Type, Idempotency-Key, Upload-Token"),
+    ngx_string("Retry-After")
+};
+
+/* presigned URLs and forms: nobody signs with headers in a browser */
+
+static ngx_http_media_cors_t  ngx_http_media_cors_store = {
+    ngx_string("GET, HEAD, PUT, POST"),
+    ngx_string("Content-Type, Content-MD5, Range, If-Match, If-None-Match"),
+    ngx_string("ETag, Content-Length, Content-Range, x-amz-request-id")
+};
 
 
 ngx_int_t
 ngx_http_media_cors_preflight(ngx_http_request_t *r)
 {
+    ngx_http_media_cors_t      *cors;
     ngx_http_media_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+    cors = ngx_http_media_cors_kind(lcf);
 
     /* a browser takes the answer for a no if the origin is not in it */
 
@@ -59,14 +77,10 @@ ngx_http_media_cors_preflight(ngx_http_request_t *r)
     }
 
     if (ngx_media_add_header(r, "Access-Control-Allow-Methods",
-                             lcf->upload.api
-                             ? &ngx_http_media_cors_api_methods
-                             : &ngx_http_media_cors_methods)
+                             &cors->methods)
         == NULL
         || ngx_media_add_header(r, "Access-Control-Allow-Headers",
-                                lcf->upload.api
-                                ? &ngx_http_media_cors_api_headers
-                                : &ngx_http_media_cors_request_headers)
+                                &cors->request_headers)
            == NULL
         || ngx_media_add_header(r, "Access-Control-Max-Age",
                                 &ngx_http_media_cors_max_age)
@@ -83,10 +97,12 @@ ngx_int_t
 ngx_http_media_cors_headers(ngx_http_request_t *r)
 {
     ngx_str_t                        *origin;
+    ngx_http_media_cors_t            *cors;
     ngx_http_media_loc_conf_t        *mlcf;
     ngx_http_media_serve_loc_conf_t  *lcf;
 
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+    cors = ngx_http_media_cors_kind(mlcf);
     lcf = &mlcf->serve;
 
     if (lcf->origins->nelts == 0) {
@@ -118,9 +134,7 @@ ngx_http_media_cors_headers(ngx_http_request_t *r)
 
     if (r->method != NGX_HTTP_OPTIONS
         && ngx_http_media_header_set(r, "Access-Control-Expose-Headers",
-                             mlcf->upload.api
-                             ? &ngx_http_media_cors_api_response_headers
-                             : &ngx_http_media_cors_response_headers)
+                                     &cors->response_headers)
            == NULL)
     {
         return NGX_ERROR;
@@ -133,6 +147,18 @@ ngx_http_media_cors_headers(ngx_http_request_t *r)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_http_media_cors_t *
+ngx_http_media_cors_kind(ngx_http_media_loc_conf_t *lcf)
+{
+    if (lcf->store.path.data) {
+        return &ngx_http_media_cors_store;
+    }
+
+    return lcf->upload.api ? &ngx_http_media_cors_api
+                           : &ngx_http_media_cors_serve;
 }
 
 

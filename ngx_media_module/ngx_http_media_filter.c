@@ -73,6 +73,12 @@ ngx_http_media_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    if (lcf->store.path.data) {
+        rc = ngx_http_media_cors_headers(r);
+
+        return (rc == NGX_OK) ? ngx_http_next_header_filter(r) : rc;
+    }
+
     if (!lcf->serve.enable && !lcf->auth.url && !lcf->upload.api) {
         return ngx_http_next_header_filter(r);
     }

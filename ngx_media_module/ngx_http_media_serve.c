@@ -88,7 +88,7 @@ ngx_http_media_serve_access(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (lcf->upload.api) {
+    if (lcf->upload.api || lcf->store.path.data) {
         return (r->method == NGX_HTTP_OPTIONS && lcf->serve.origins->nelts)
                ? ngx_http_media_cors_preflight(r) : NGX_DECLINED;
     }

@@ -5,6 +5,7 @@
  * from its input, one JSON array a line, and answers each with one line:
  *
  *     ["open", URL]             a page, for the commands that follow
+ *     ["reload"]                loads it anew
  *     ["call", NAME, ARG ...]   calls a function of that page
  *     ["visit", URL]            opens an address by itself
  *
@@ -35,6 +36,11 @@ const commands = {
         await page.emulateNetworkConditions({ download: rate, upload: rate,
             latency: 0 });
         await page.goto(url);
+        return page.title();
+    },
+
+    async reload() {
+        await page.reload();
         return page.title();
     },
 

@@ -34,7 +34,7 @@ sub new {
         module => $ENV{TEST_MEDIA_MODULE}
             || getcwd() . '/build/ngx_http_media_module.so',
         nginx => $ENV{TEST_NGINX_BINARY} || 'nginx',
-        workers => 2, %opt,
+        workers => 2, server => '', %opt,
     }, $class;
 
     mkdir "$self->{dir}/$_" for qw(data logs temp);
@@ -66,6 +66,7 @@ http {
     server {
         listen $self->{host};
         client_max_body_size 64m;
+        $self->{server}
         location / {
             $location
             error_page 413 \@refused;
