@@ -28,12 +28,14 @@ COPY --from=build /out/usr/share/nginx/modules-available/ \
 RUN ln -s /usr/share/nginx/modules-available/mod-http-media.conf \
         /etc/nginx/modules-enabled/50-mod-http-media.conf
 
-# the example configuration with the names of compose.yaml; its Redis has no
-# password, and logs go to the container's own
+# the example configuration with the names of compose.yaml, where browsers reach
+# S3 by another; its Redis has no password, and logs go to the container's own
 COPY conf/media.conf conf/media_auth.conf conf/media_limits.conf \
         conf/media_s3_proxy.conf conf/media_serve.conf conf/media_upload.conf \
         /etc/nginx/
 RUN sed -i 's|/etc/nginx/media/|/run/secrets/|' /etc/nginx/media_auth.conf \
+    && sed -i 's|^#\(media_upload_endpoint  *\).*|\1http://127.0.0.1:9000;|' \
+        /etc/nginx/media_upload.conf \
     && sed -e '/media_redis_password_file/d' \
         -e 's|/etc/nginx/media/|/run/secrets/|' \
         -e 's|127.0.0.1:6379|redis:6379|' \
