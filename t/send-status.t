@@ -63,8 +63,8 @@ sub evolution {
 
 
 sub cloudapi {
-    my ($status, $id, $send) = @_;
-    my %failed = (errors => [ { code => 131026,
+    my ($status, $id, $send, $code) = @_;
+    my %failed = (errors => [ { code => $code // 131026,
         title => 'Message undeliverable', message => 'Message undeliverable',
         error_data => { details => 'Unable to deliver' } } ]);
 
@@ -167,7 +167,36 @@ sql("UPDATE media.sends SET body = body || '{\"retries\":"
 cloudapi('failed', "wamid.BEFORE$again", $again);
 cloudapi('sent', 'wamid.0', 'not-a-send-of-ours-but-as-long-as-one');
 
+# a file that WhatsApp cannot read any more by the id that was kept
+
+my $file = lc sprintf '%08x-0000-4000-8000-%012x', $$, time;
+my $key = "chat/$cloudapi->{tenant}/1/$file/a.jpg";
+
+sql('INSERT INTO media.message_attachments (id, tenant_id, conversation_id,'
+    . " category, storage_key) VALUES ('$file', '$cloudapi->{tenant}',"
+    . " $cloudapi->{id}, 'image', '$key')");
+
+sub kept {
+    return map { $_->[0] } sql('SELECT object_key FROM media.provider_media'
+        . " WHERE instance_id = $cloudapi->{instance} ORDER BY 1");
+}
+
+for my $object ("${key}_image.jpg", 'chat/other.jpg') {
+    sql('INSERT INTO media.provider_media VALUES'
+        . " ($cloudapi->{instance}, '$object', '1', now() + interval '1 h')");
+}
+
+my @unread = map { send_row($cloudapi, 'file', state => "'sending'",
+    attempts => 1, sending_at => 'now()', attachment_id => "'$file'") } 1, 2;
+
+cloudapi('failed', "wamid.F$unread[0]", $unread[0]);
 settled();
+is scalar(kept()), 2, 'another failure says nothing of the file';
+cloudapi('failed', "wamid.F$unread[1]", $unread[1], 131053);
+
+settled();
+is_deeply [ kept() ], [ 'chat/other.jpg' ],
+    '131053: a retry uploads the file anew';
 alike([ qw(read read service), '', '' ], 'sent, delivered, read in 6 orders',
     @sends);
 alike([ qw(failed failed service 131026),
@@ -205,6 +234,22 @@ is_deeply [ sql('SELECT count(*), count(DISTINCT provider_id)'
     . " FROM media.messages WHERE instance_id = $evolution->{instance}"
     . " AND content = 'same text'") ], [ [ 3, 3 ] ],
     'make no second message';
+
+# an unknown send that says the same, and is older, is not the copy's
+
+my $twin = send_row($evolution, 'twin', state => "'unknown'", attempts => 1,
+    sending_at => 'now()', next_at => "'infinity'");
+
+$key = publish_send($evolution, 'twin');
+is state_is($key, 'read', 30), 'read', 'a copy of a text that is sent twice';
+is_deeply [ send_of($twin, 's.state, s.provider_id, m.status,'
+    . ' m.provider_id = \'send:\' || s.id') ],
+    [ 'unknown', '', 'pending', 't' ],
+    'leaves the one of before unknown';
+is scalar(grep { $_->{send_id} eq $twin }
+    events_of($evolution, 'message_unknown')), 1, 'event message_unknown';
+is +(sql_row('SELECT count(*) FROM media.messages WHERE content = \'twin\''
+    . " AND instance_id = $evolution->{instance}"))[0], 2, 'both are there';
 is_deeply [ violations() ], [], 'every request was as published';
 
 done_testing;

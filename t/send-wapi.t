@@ -147,6 +147,16 @@ for my $case (
     is(scalar @requests, 1, 'one request');
 }
 
+# LITE has no stickers, which pauses nobody's number
+
+{
+    my ($result) = exchange('send', one_send($i, 'sticker',
+        put_object('bytes', @{ $object{sticker} })), answered(404, $html));
+
+    is("$result->{result} $result->{scope}", 'failed none', 'a sticker, 404');
+    like($result->{error}, qr/plan \(LITE\)/, 'says why');
+}
+
 # the queue
 
 sub queue {

@@ -11,6 +11,7 @@
 #include "send.h"
 
 
+static int send_match_media(child_t *child, const send_status_t *status);
 static int send_match(child_t *child, const char *sql, int n,
     const char *const *params, const char *instance,
     const char *provider_id);
@@ -157,6 +158,37 @@ send_match_status(child_t *child, const send_status_t *status)
     params[5] = status->pricing;
 
     res = db_exec(child, sql, 6, params);
+    PQclear(res);
+
+    return res == NULL ? -1 : send_match_media(child, status);
+}
+
+
+/* the Cloud API could not read the file by the id that was kept: a retry is
+   to upload it anew */
+
+static int
+send_match_media(child_t *child, const send_status_t *status)
+{
+    PGresult    *res;
+    const char  *params[2];
+    static const char  sql[] =
+        "DELETE FROM media.provider_media p USING media.sends s,"
+        "       media.message_attachments a"
+        " WHERE s.instance_id = $1::bigint AND s.provider_id = $2"
+        "   AND s.state = 'failed' AND a.id = s.attachment_id"
+        "   AND a.storage_key <> '' AND p.instance_id = s.instance_id"
+        "   AND starts_with(p.object_key, a.storage_key)";
+
+    if (strcmp(status->error_code, "131052") != 0
+        && strcmp(status->error_code, "131053") != 0)
+    {
+        return 0;
+    }
+
+    params[0] = status->instance;
+    params[1] = status->provider_id;
+    res = db_exec(child, sql, 2, params);
     PQclear(res);
 
     return res == NULL ? -1 : 0;

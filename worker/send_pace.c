@@ -406,11 +406,14 @@ send_pace_event(child_t *child, const send_t *s, const char *type,
 }
 
 
-/* pairs that have long paid back what they used */
+/* pairs that have long paid back what they used, and what the Cloud API has
+   forgotten */
 
 void
 send_pace_sweep(child_t *child)
 {
+    PQclear(db_exec(child, "DELETE FROM media.provider_media"
+                           " WHERE expires_at < now()", 0, NULL));
     PQclear(db_exec(child, "DELETE FROM media.send_paces"
                            " WHERE used_until < now() - interval '1 hour'",
                     0, NULL));

@@ -18,6 +18,13 @@
 /* of a result that must not be lost: after 0, 1, 2, 4, 8, 16 seconds */
 #define SEND_TRIES  6
 
+#define SEND_UNSURE  "it is not known whether WhatsApp got this message"
+#define SEND_UNSURE_JSON                                                     \
+    "jsonb_build_object('message_id', s.message_id, 'send_id', s.id,"        \
+    " 'idempotency_key', s.idempotency_key, 'conversation_id',"              \
+    " s.conversation_id, 'attachment_id', s.attachment_id, 'attempts',"      \
+    " s.attempts, 'error_code', s.error_code, 'error', s.error_message)"
+
 
 typedef int (*send_write_pt)(child_t *child, const send_t *s);
 
@@ -340,33 +347,52 @@ send_accept_message(child_t *child, const send_t *s, const char *message)
 }
 
 
-/* a row of the same message that a webhook made first, with its attachment;
-   its status waits as an early one */
+/*
+ * A row of the same message that a webhook made first goes, with its
+ * attachment.  Another send that was taken for this one, as it says the same,
+ * is unknown again.  The status of either waits as an early one.
+ */
 
 static int
 send_replace_message(child_t *child, const send_t *s, const char *message)
 {
     int          i, rc;
     PGresult    *res;
-    const char  *params[3];
+    const char  *params[4];
     static const char  sql[] =
-        "WITH gone AS (DELETE FROM media.messages m"
+        "WITH old AS (SELECT * FROM media.messages"
         "     WHERE instance_id = $1::bigint AND provider_id = $2"
-        "       AND id <> $3::bigint RETURNING *),"
+        "       AND id <> $3::bigint),"
         " e AS (INSERT INTO media.early_statuses (instance_id, provider_id,"
         "         status, status_at, error_message)"
         "     SELECT instance_id, provider_id, status, status_at,"
-        "            error_message FROM gone"
-        "     ON CONFLICT (instance_id, provider_id) DO NOTHING)"
-        " SELECT tenant_id, conversation_id, jsonb_build_object("
-        "        'message_id', id, 'replaced_by', $3::bigint)"
-        "   FROM gone";
+        "            error_message FROM old"
+        "     ON CONFLICT (instance_id, provider_id) DO NOTHING),"
+        " other AS (UPDATE media.sends SET state = 'unknown',"
+        "         provider_id = '', accepted_at = NULL, pricing = '',"
+        "         error_code = 'no_answer', error_message = '" SEND_UNSURE "',"
+        "         next_at = now() + interval '5 seconds', updated_at = now()"
+        "     WHERE instance_id = $1::bigint AND provider_id = $2"
+        "       AND id <> $4::uuid RETURNING *),"
+        " back AS (UPDATE media.messages m SET provider_id = 'send:' || o.id,"
+        "         status = 'pending', status_at = now(), error_message ="
+        "         o.error_message, updated_at = now()"
+        "     FROM other o WHERE m.id = o.message_id),"
+        " gone AS (DELETE FROM media.messages m USING old WHERE m.id = old.id"
+        "       AND m.id NOT IN (SELECT message_id FROM other"
+        "           WHERE message_id IS NOT NULL) RETURNING m.*)"
+        " SELECT tenant_id, conversation_id, 'message_removed',"
+        "        jsonb_build_object('message_id', id, 'replaced_by',"
+        "        $3::bigint) FROM gone"
+        " UNION ALL SELECT tenant_id, conversation_id, 'message_unknown',"
+        SEND_UNSURE_JSON " FROM other s";
 
     params[0] = s->instance;
     params[1] = s->provider_id;
     params[2] = message;
+    params[3] = s->id;
 
-    res = db_exec(child, sql, 3, params);
+    res = db_exec(child, sql, 4, params);
 
     if (res == NULL) {
         return -1;
@@ -376,7 +402,7 @@ send_replace_message(child_t *child, const send_t *s, const char *message)
 
     for (i = 0; rc == 0 && i < PQntuples(res); i++) {
         rc = event_add(child, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1),
-                       "message_removed", PQgetvalue(res, i, 2));
+                       PQgetvalue(res, i, 2), PQgetvalue(res, i, 3));
     }
 
     PQclear(res);
@@ -428,8 +454,7 @@ send_write_unsure(child_t *child, const send_t *s)
     static const char  sql[] =
         "WITH s AS (UPDATE media.sends SET state = 'unknown',"
         "         error_code = CASE $2 WHEN '' THEN 'no_answer' ELSE $2 END,"
-        "         error_message = 'it is not known whether WhatsApp got this"
-        " message', updated_at = now(),"
+        "         error_message = '" SEND_UNSURE "', updated_at = now(),"
         "         sending_at = coalesce(sending_at, now()),"
         "         next_at = now() + interval '5 seconds'"
         "     WHERE id = $1::uuid AND attempts = $3::int"
@@ -437,12 +462,7 @@ send_write_unsure(child_t *child, const send_t *s)
         " m AS (UPDATE media.messages m SET error_message ="
         "         s.error_message, updated_at = now()"
         "     FROM s WHERE m.id = s.message_id)"
-        " SELECT s.tenant_id, s.conversation_id, jsonb_build_object("
-        "        'message_id', s.message_id, 'send_id', s.id,"
-        "        'idempotency_key', s.idempotency_key, 'conversation_id',"
-        "        s.conversation_id, 'attachment_id', s.attachment_id,"
-        "        'attempts', s.attempts, 'error_code', s.error_code,"
-        "        'error', s.error_message)"
+        " SELECT s.tenant_id, s.conversation_id, " SEND_UNSURE_JSON
         "   FROM s";
 
     log_msg(LOG_WARN, "send is unknown", "send", s->id, "reason",

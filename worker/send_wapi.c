@@ -258,6 +258,13 @@ wapi_refused(send_t *s, const http_answer_t *ans)
         { NULL, NULL, 0 }
     };
 
+    /* the number works all the same */
+    if (s->kind == MEDIA_KIND_STICKER && ans->status == 404) {
+        send_error(s, "http_404", "wapi cannot send stickers from this number:"
+                   " its plan (LITE) does not have them");
+        return SEND_FAILED;
+    }
+
     send_error_members(ans->text, members);
     text = plain[0] != '\0' ? plain : nested[0] != '\0' ? nested : deeper;
 
