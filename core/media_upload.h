@@ -77,6 +77,8 @@ typedef enum {
     MEDIA_UPLOAD_OBJECT_MISSING,        /* 409: nothing has been uploaded */
     MEDIA_UPLOAD_OBJECT_DIFFERS,        /* 422: other size or type */
     MEDIA_UPLOAD_PARTS_MISSING,         /* 409 */
+    MEDIA_UPLOAD_KEY_REUSED,            /* 422: for another file, or other
+                                           fields */
     MEDIA_UPLOAD_UNAVAILABLE,           /* 503: broker or S3 is away */
     MEDIA_UPLOAD_ERROR_MAX
 } media_upload_error_t;

@@ -83,6 +83,9 @@ static const struct {
     { 409, "parts_missing",
       { "Parts of the file have not been uploaded",
         "Partes do arquivo não foram enviadas" } },
+    { 422, "idempotency_key_reused",
+      { "The idempotency key was used for another request",
+        "A chave de idempotência foi usada em outra requisição" } },
     { 503, "unavailable",
       { "Temporarily unavailable. Try again",
         "Temporariamente indisponível. Tente de novo" } }

@@ -87,6 +87,8 @@ struct ngx_http_media_upload_ctx_s {
     ngx_uint_t                      step;       /* of the endpoint's own */
     unsigned                        waiting:1;  /* for S3 */
     unsigned                        form:1;     /* a POST policy is asked */
+    unsigned                        keyed:1;    /* the id is made of the
+                                                   client's key */
     unsigned                        answered:1; /* the body is ours */
 };
 
@@ -257,9 +259,10 @@ ngx_int_t ngx_http_media_upload_query(ngx_http_request_t *r,
     const char *before, ngx_str_t *query);
 
 /*
- * Remembers what the upload is completed with: caption, idempotency_key and
- * reply_to.  handler gets NGX_OK the first time, if they are the same, or if
- * Redis cannot tell; NGX_DECLINED if they are others.
+ * Remembers, by its id, what the upload is, and what it is completed with:
+ * caption, idempotency_key and reply_to.  handler gets NGX_OK the first time,
+ * if they are the same, or if Redis cannot tell; NGX_DECLINED if they are
+ * others.
  */
 void ngx_http_media_upload_once(ngx_http_request_t *r,
     ngx_http_media_job_handler_pt handler);

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * What an upload was completed with, in Redis for as long as its token lives.
- * Without Redis nothing is refused: the worker keeps the first of two.
+ * What an upload is, and was completed with, in Redis for as long as its token
+ * lives.  Without Redis nothing is refused: the worker keeps the first of two.
  */
 
 
@@ -30,6 +30,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_media_once_digest(ngx_http_media_once_t *once);
+static u_char *ngx_http_media_once_value(u_char *p, const void *data,
+    size_t len);
 static ngx_media_redis_job_t *ngx_http_media_once_ask(
     ngx_http_media_once_t *once);
 static void ngx_http_media_once_done(ngx_media_redis_job_t *job,
@@ -75,33 +77,48 @@ ngx_http_media_upload_once(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_media_once_digest(ngx_http_media_once_t *once)
 {
-    u_char                       *p;
-    size_t                        size;
+    u_char                       *p, *text;
     unsigned char                 md[SHA256_DIGEST_LENGTH];
+    media_upload_t               *u;
     ngx_http_media_upload_ctx_t  *uctx;
 
     uctx = ngx_http_media_upload_ctx(once->request);
+    u = &uctx->upload;
 
-    size = uctx->upload.caption.len + uctx->idempotency_key.len
-           + uctx->reply_to.len + 3 * (NGX_SIZE_T_LEN + 1);
-
-    p = ngx_pnalloc(once->request->pool, size);
-    if (p == NULL) {
+    text = ngx_pnalloc(once->request->pool,
+                       u->conversation.len + u->file_name.len
+                       + u->file_type.len + u->caption.len
+                       + uctx->idempotency_key.len + uctx->reply_to.len
+                       + 6 * (NGX_SIZE_T_LEN + 1) + 2 * NGX_INT64_LEN + 2);
+    if (text == NULL) {
         return NGX_ERROR;
     }
 
-    /* lengths keep the three apart */
+    p = ngx_sprintf(text, "%L:%ui:", u->file_size, (ngx_uint_t) u->kind);
 
-    size = ngx_sprintf(p, "%uz:%*s%uz:%V%uz:%V", uctx->upload.caption.len,
-                       uctx->upload.caption.len, uctx->upload.caption.data,
-                       uctx->idempotency_key.len, &uctx->idempotency_key,
-                       uctx->reply_to.len, &uctx->reply_to)
-           - p;
+    p = ngx_http_media_once_value(p, u->conversation.data,
+                                  u->conversation.len);
+    p = ngx_http_media_once_value(p, u->file_name.data, u->file_name.len);
+    p = ngx_http_media_once_value(p, u->file_type.data, u->file_type.len);
+    p = ngx_http_media_once_value(p, u->caption.data, u->caption.len);
+    p = ngx_http_media_once_value(p, uctx->idempotency_key.data,
+                                  uctx->idempotency_key.len);
+    p = ngx_http_media_once_value(p, uctx->reply_to.data,
+                                  uctx->reply_to.len);
 
-    (void) SHA256(p, size, md);
+    (void) SHA256(text, p - text, md);
     media_hex_encode(once->digest, md, SHA256_DIGEST_LENGTH);
 
     return NGX_OK;
+}
+
+
+/* lengths keep the values apart */
+
+static u_char *
+ngx_http_media_once_value(u_char *p, const void *data, size_t len)
+{
+    return ngx_cpymem(ngx_sprintf(p, "%uz:", len), data, len);
 }
 
 

@@ -20,12 +20,15 @@
 
 
 static ngx_int_t ngx_http_media_upload_put_id(ngx_http_request_t *r);
+static void ngx_http_media_upload_put_publish(ngx_http_request_t *r,
+    ngx_int_t rc);
 static void ngx_http_media_upload_put_issued(ngx_http_request_t *r,
     ngx_int_t rc);
 static void ngx_http_media_upload_put_send(ngx_http_request_t *r);
 static void ngx_http_media_upload_put_stored(ngx_http_request_t *r,
     ngx_http_media_upload_answer_t *answer);
-static void ngx_http_media_upload_put_refuse(ngx_http_request_t *r);
+static void ngx_http_media_upload_put_refuse(ngx_http_request_t *r,
+    media_upload_error_t error);
 
 
 static ngx_str_t  ngx_http_media_upload_put_none = ngx_null_string;
@@ -34,8 +37,7 @@ static ngx_str_t  ngx_http_media_upload_put_none = ngx_null_string;
 void
 ngx_http_media_upload_put(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
-    ngx_str_t                     id, body;
+    ngx_str_t                     id;
     ngx_http_media_upload_ctx_t  *uctx;
 
     uctx = ngx_http_media_upload_ctx(r);
@@ -54,6 +56,27 @@ ngx_http_media_upload_put(ngx_http_request_t *r)
         return;
     }
 
+    if (uctx->keyed) {
+        ngx_http_media_upload_once(r, ngx_http_media_upload_put_publish);
+        return;
+    }
+
+    ngx_http_media_upload_put_publish(r, NGX_OK);
+}
+
+
+/* NGX_DECLINED: the key has a file, which must not be overwritten */
+
+static void
+ngx_http_media_upload_put_publish(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_str_t  body;
+
+    if (rc != NGX_OK) {
+        ngx_http_media_upload_put_refuse(r, MEDIA_UPLOAD_KEY_REUSED);
+        return;
+    }
+
     rc = NGX_ERROR;
 
     if (ngx_http_media_upload_claims(r) == NGX_OK
@@ -66,7 +89,7 @@ ngx_http_media_upload_put(ngx_http_request_t *r)
     }
 
     if (rc == NGX_BUSY) {
-        ngx_http_media_upload_put_refuse(r);
+        ngx_http_media_upload_put_refuse(r, MEDIA_UPLOAD_UNAVAILABLE);
 
     } else if (rc != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
@@ -115,6 +138,7 @@ ngx_http_media_upload_put_id(ngx_http_request_t *r)
     name.len = (char *) p - name.data;
 
     media_key_uuid(uctx->upload.id, name);
+    uctx->keyed = 1;
 
     return NGX_OK;
 }
@@ -124,7 +148,7 @@ static void
 ngx_http_media_upload_put_issued(ngx_http_request_t *r, ngx_int_t rc)
 {
     if (rc != NGX_OK) {
-        ngx_http_media_upload_put_refuse(r);
+        ngx_http_media_upload_put_refuse(r, MEDIA_UPLOAD_UNAVAILABLE);
         return;
     }
 
@@ -163,7 +187,7 @@ ngx_http_media_upload_put_stored(ngx_http_request_t *r,
 
     if (answer->status == NGX_HTTP_OK && answer->etag.len) {
         uctx->etag = answer->etag;
-        ngx_http_media_upload_once(r, ngx_http_media_upload_complete_publish);
+        ngx_http_media_upload_complete_publish(r, NGX_OK);
         return;
     }
 
@@ -181,13 +205,13 @@ ngx_http_media_upload_put_stored(ngx_http_request_t *r,
                       answer->etag.len ? "" : ", and no ETag,");
     }
 
-    ngx_http_media_upload_put_refuse(r);
+    ngx_http_media_upload_put_refuse(r, MEDIA_UPLOAD_UNAVAILABLE);
 }
 
 
 static void
-ngx_http_media_upload_put_refuse(ngx_http_request_t *r)
+ngx_http_media_upload_put_refuse(ngx_http_request_t *r,
+    media_upload_error_t error)
 {
-    ngx_http_finalize_request(r,
-        ngx_http_media_upload_refuse(r, MEDIA_UPLOAD_UNAVAILABLE, 0));
+    ngx_http_finalize_request(r, ngx_http_media_upload_refuse(r, error, 0));
 }

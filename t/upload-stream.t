@@ -438,11 +438,37 @@ $n = UploadStream->new(store => $t->{store}, http => "media_redis $redis;
     media_redis_password $password;")->ready;
 my $key = "key-$$-" . time;
 
-for my $case (['one', 200], ['one', 200], ['other', 409]) {
-    $a = $n->send(form([parts(), ['idempotency_key', $key],
-        ['caption', $case->[0]]]));
-    is($a->{status}, $case->[1], "a key, caption $case->[0]");
+my @other = (['caption', 'other'], ['conversation_id', 43],
+    ['kind', 'document'], ['reply_to', 9], ['file_name', 'b.jpg']);
+my %first = (conversation_id => 42, caption => 'one', kind => 'image',
+    reply_to => 8, file_name => 'a.jpg');
+
+sub keyed {
+    my ($content, $type, %field) = @_;
+
+    %field = (%first, %field);
+    return $n->send(form([['idempotency_key', $key],
+        (map { [$_, $field{$_}] } sort keys %field),
+        ['file', $content, 'a.jpg', $type]]));
 }
+
+$t->{store}->del("/bucket/$_") for $t->objects;
+is(keyed($bytes, 'image/jpeg')->{status}, 200, 'a key') for 1, 2;
+is(scalar(() = $n->jobs), 4, 'a key, twice: jobs');
+
+for my $case ([$bytes, 'image/png'], ["$bytes.", 'image/jpeg'],
+    map { [$bytes, 'image/jpeg', @$_] } @other)
+{
+    $a = keyed(@$case);
+    is("$a->{status} $a->{json}{error}", '422 idempotency_key_reused',
+        "a key of another: @$case[1 .. $#$case]");
+}
+
+is(scalar(() = $n->jobs), 0, 'a key of another: no job');
+@two = $t->objects;
+is(scalar @two, 1, 'a key of another: no object');
+is($t->{store}->get("/bucket/$two[0]")->{body}, $bytes,
+    'a key of another: the first is there');
 
 is($n->complaints, '', 'no alert');
 $n->stop;

@@ -598,7 +598,7 @@ test_errors(void)
 
     static const unsigned  statuses[MEDIA_UPLOAD_ERROR_MAX] = {
         200, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 413, 415, 422,
-        410, 409, 422, 409, 422, 409, 503
+        410, 409, 422, 409, 422, 409, 422, 503
     };
 
     static const struct {
