@@ -367,6 +367,40 @@ refused('QuickTime', sample('video-mp4.plain'), 'video/quicktime', 'video',
     . 'video/quicktime');
 refused('3GPP', sample('video-mp4.plain'), 'video/3gpp', 'video', 'wapi',
     'WhatsApp takes videos as MP4; this one is video/3gpp');
+
+# what the Cloud API plays: others have published nothing
+
+my $video = 'WhatsApp takes videos with H.264 and, if any, AAC audio; this '
+    . 'one ';
+
+refused('HEVC', sample('media/hevc.mp4'), 'video/mp4', 'video', 'cloudapi',
+    "${video}has HEVC");
+refused('VP9', sample('media/vp9.mp4'), 'video/mp4', 'video', 'cloudapi',
+    "${video}has VP9");
+as_is('HEVC', sample('media/hevc.mp4'), 'video/mp4', 'video', $_)
+    for qw(evolution wapi);
+refused('two tracks', made('mp4', 'ffmpeg', '-i', sample('video-mp4.plain'),
+    qw(-map 0:v -map 0:a -map 0:a -c copy)), 'video/mp4', 'video', 'cloudapi',
+    "${video}has several audio tracks");
+refused('MP3', made('mp4', 'ffmpeg', '-i', sample('video-mp4.plain'),
+    qw(-c:v copy -c:a libmp3lame)), 'video/mp4', 'video', 'cloudapi',
+    "${video}has MP3");
+refused('no video', sample('audio-m4a.plain'), 'video/mp4', 'video',
+    'cloudapi', "${video}has no video");
+as_is('no audio', sample('gif-mp4.plain'), 'video/mp4', 'video', 'cloudapi');
+
+{
+    my $r = as_is('looked at once', sample('video-mp4.plain'), 'video/mp4',
+        'video', 'cloudapi');
+    my ($key) = sql_row('SELECT storage_key FROM media.message_attachments '
+        . "WHERE id = '$r->{id}'");
+
+    is(recorded($r->{id}, 'video')->{key}, $key, 'and recorded');
+    run_program('put', $key, sample('media/hevc.mp4'), 'video/mp4');
+    is(rendition($r->{id}, 'cloudapi', 'video')->{result}, 'ok',
+        'which is enough for the next send');
+}
+
 is(as_is('a PDF', sample('document-pdf.plain'), 'application/pdf', 'document',
     'cloudapi')->{extension}, 'pdf', 'a PDF: its extension');
 as_is('a GIF', sample('gif-as-document.plain'), 'image/gif', 'document',

@@ -51,6 +51,9 @@ decoder_main(void)
         if (req.task == DECODER_VOICE || req.task == DECODER_AUDIO) {
             decoder_audio(&req, fds[0], fds[1], &ans);
 
+        } else if (req.task == DECODER_VIDEO) {
+            decoder_video(fds[0], &ans);
+
         } else {
             decoder_image(&req, fds[0], fds[1], &ans);
         }

@@ -22,7 +22,9 @@ typedef enum {
     DECODER_STICKER,                /* a WebP of 512x512 pixels */
     DECODER_VOICE,                  /* Ogg with Opus, 48 kHz, mono; also
                                        duration and waveform */
-    DECODER_AUDIO                   /* the same, for music */
+    DECODER_AUDIO,                  /* the same, for music */
+    DECODER_VIDEO                   /* nothing: whether its codecs are those
+                                       that WhatsApp takes */
 } decoder_task_t;
 
 
@@ -78,5 +80,8 @@ void decoder_image(const decoder_request_t *req, int in, int out,
 /* decoder_audio.c */
 void decoder_audio(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
+
+/* decoder_video.c */
+void decoder_video(int in, decoder_answer_t *ans);
 
 #endif

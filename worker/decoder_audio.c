@@ -30,7 +30,6 @@
 #define DECODER_BLOCK          480      /* samples that are measured together */
 #define DECODER_BLOCKS_MAX     (DECODER_SECONDS_MAX * DECODER_RATE            \
                                 / DECODER_BLOCK)
-#define DECODER_PROBE          (1024 * 1024)    /* bytes for find_stream_info */
 
 /* three minutes of a voice note are within the 512 KB that the Cloud API
    shows as one */
@@ -199,7 +198,6 @@ decoder_audio(const decoder_request_t *req, int in, int out,
 static bool
 decoder_open(decoder_audio_t *a)
 {
-    AVIOContext              *io;
     const decoder_demuxer_t  *d;
 
     for (d = decoder_demuxers; d->mime != NULL; d++) {
@@ -218,34 +216,18 @@ decoder_open(decoder_audio_t *a)
     a->frame = av_frame_alloc();
     a->piece = av_frame_alloc();
     a->blocks = calloc(DECODER_BLOCKS_MAX + 1, sizeof(float));
-    a->demuxer = avformat_alloc_context();
-    io = decoder_io_open(&a->in, false);
 
     if (a->packet == NULL || a->encoded == NULL || a->frame == NULL
-        || a->piece == NULL || a->blocks == NULL || a->demuxer == NULL
-        || io == NULL)
+        || a->piece == NULL || a->blocks == NULL)
     {
         return decoder_refuse(a, "no memory");
     }
 
-    a->demuxer->pb = io;
-    a->demuxer->io_open = decoder_io_refuse;
-    a->demuxer->flags |= AVFMT_FLAG_CUSTOM_IO;
-    a->demuxer->probesize = DECODER_PROBE;
-    a->demuxer->protocol_whitelist = av_strdup("none");
-    a->demuxer->format_whitelist = av_strdup(d->demuxer);
-    a->demuxer->codec_whitelist = av_strdup(DECODER_CODECS);
+    a->demuxer = decoder_io_demux(&a->in, d->demuxer, DECODER_CODECS);
 
-    /* the context is freed on failure */
-    if (avformat_open_input(&a->demuxer, NULL,
-                            av_find_input_format(d->demuxer), NULL)
-        < 0)
+    if (a->demuxer == NULL
+        || avformat_find_stream_info(a->demuxer, NULL) < 0)
     {
-        decoder_io_close(io);
-        return decoder_refuse(a, "it cannot be read");
-    }
-
-    if (avformat_find_stream_info(a->demuxer, NULL) < 0) {
         return decoder_refuse(a, "it cannot be read");
     }
 
@@ -702,12 +684,7 @@ decoder_refuse(decoder_audio_t *a, const char *reason)
 static void
 decoder_close(decoder_audio_t *a)
 {
-    AVIOContext  *in;
-
-    in = a->demuxer != NULL ? a->demuxer->pb : NULL;
-    avformat_close_input(&a->demuxer);
-
-    decoder_io_close(in);
+    decoder_io_end(&a->demuxer);
 
     if (a->muxer != NULL) {
         decoder_io_close(a->muxer->pb);

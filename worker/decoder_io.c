@@ -9,6 +9,7 @@
 
 
 #define DECODER_IO_BUFFER  32768
+#define DECODER_IO_PROBE   (1024 * 1024)    /* bytes for find_stream_info */
 
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
 #define DECODER_IO_CONST const
@@ -69,6 +70,52 @@ decoder_io_refuse(AVFormatContext *s, AVIOContext **pb, const char *url,
     (void) options;
 
     return AVERROR(EPERM);
+}
+
+
+AVFormatContext *
+decoder_io_demux(decoder_io_t *io, const char *demuxer, const char *codecs)
+{
+    AVIOContext      *pb;
+    AVFormatContext  *s;
+
+    s = avformat_alloc_context();
+    pb = decoder_io_open(io, false);
+
+    if (s == NULL || pb == NULL) {
+        avformat_free_context(s);
+        decoder_io_close(pb);
+        return NULL;
+    }
+
+    s->pb = pb;
+    s->io_open = decoder_io_refuse;
+    s->flags |= AVFMT_FLAG_CUSTOM_IO;
+    s->probesize = DECODER_IO_PROBE;
+    s->protocol_whitelist = av_strdup("none");
+    s->format_whitelist = av_strdup(demuxer);
+    s->codec_whitelist = av_strdup(codecs);
+
+    /* the context is freed on failure */
+    if (avformat_open_input(&s, NULL, av_find_input_format(demuxer), NULL)
+        < 0)
+    {
+        decoder_io_close(pb);
+        return NULL;
+    }
+
+    return s;
+}
+
+
+void
+decoder_io_end(AVFormatContext **s)
+{
+    AVIOContext  *pb;
+
+    pb = *s != NULL ? (*s)->pb : NULL;
+    avformat_close_input(s);
+    decoder_io_close(pb);
 }
 
 

@@ -28,4 +28,9 @@ void decoder_io_close(AVIOContext *pb);     /* also NULL */
 int decoder_io_refuse(AVFormatContext *s, AVIOContext **pb, const char *url,
     int flags, AVDictionary **options);
 
+/* a file by that demuxer and no other, its head read; NULL if it cannot be */
+AVFormatContext *decoder_io_demux(decoder_io_t *io, const char *demuxer,
+    const char *codecs);
+void decoder_io_end(AVFormatContext **s);   /* also of NULL */
+
 #endif

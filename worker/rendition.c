@@ -32,6 +32,7 @@
 
 #define RENDITION_IMAGE_TIME  30        /* seconds of CPU */
 #define RENDITION_AUDIO_TIME  90
+#define RENDITION_VIDEO_TIME  10
 
 
 typedef struct {
@@ -134,6 +135,8 @@ static const rendition_form_t  rendition_forms[] = {
       0,                 0                  },
     { "audio",   "ogg",  DECODER_AUDIO,   RENDITION_AUDIO_TIME,
       0,                 0                  },
+    { "video",   "mp4",  DECODER_VIDEO,   RENDITION_VIDEO_TIME,
+      0,                 0                  },
     { NULL,      NULL,   DECODER_AUDIO,   0,
       0,                 0                  }
 };
@@ -190,16 +193,20 @@ rendition_get(child_t *child, const char *attachment, const char *provider,
     rc = rendition_load(&job, fd);
 
     if (rc != RENDITION_OK || rendition_recorded(&job)) {
-        /* void */
+        goto done;
+    }
 
-    } else if (job.form == NULL) {
+    if (job.form == NULL || job.form->task == DECODER_VIDEO) {
         rc = rendition_unchanged(&job);
+    }
 
-    } else {
+    if (rc == RENDITION_OK && job.form != NULL) {
         rc = fd == -1 ? rendition_fetch(&job, &temp) : RENDITION_OK;
         rc = rc == RENDITION_OK
              ? rendition_make(&job, fd == -1 ? temp : fd) : rc;
     }
+
+done:
 
     if (temp != -1) {
         close(temp);
@@ -227,8 +234,12 @@ rendition_job(rendition_job_t *job, const char *provider, const char *kind)
         }
     }
 
+    /* of videos, only the Cloud API says which codecs it takes */
     for (form = rendition_forms; form->name != NULL; form++) {
-        if (strcmp(form->name, kind) == 0) {
+        if (strcmp(form->name, kind) == 0
+            && (form->task != DECODER_VIDEO
+                || strcmp(provider, "cloudapi") == 0))
+        {
             job->form = form;
             break;
         }
@@ -300,7 +311,7 @@ rendition_recorded(rendition_job_t *job)
 }
 
 
-/* videos and documents */
+/* documents, and what is asked of a video before it is read */
 static rendition_result_t
 rendition_unchanged(rendition_job_t *job)
 {
@@ -388,6 +399,10 @@ rendition_make(rendition_job_t *job, int fd)
     if (decode(fd, out, &req, &ans) != 0) {
         rc = RENDITION_AGAIN;
 
+    } else if (req.task == DECODER_VIDEO && ans.error[0] != '\0') {
+        rc = rendition_refuse(job, "WhatsApp takes videos with H.264 and, if"
+                              " any, AAC audio; %s", ans.error);
+
     } else if (ans.error[0] != '\0') {
         rc = rendition_failed(job, ans.error);
 
@@ -420,6 +435,11 @@ rendition_made(rendition_job_t *job, int fd, const decoder_answer_t *ans)
     rendition_t  *r;
 
     r = job->r;
+
+    if (job->form->task == DECODER_VIDEO) {
+        rendition_original(job, job->type);
+        return rendition_record(job, ans);
+    }
 
     if (!rendition_takes(job->rule, ans->type,
                          ans->as_is ? job->size : ans->size))
@@ -475,7 +495,7 @@ rendition_failed(rendition_job_t *job, const char *reason)
     }
 
     if (job->size > rule->max_size
-        && (job->form == NULL
+        && (job->sniffed[0] == '\0'
             || (job->form->max_animated == 0
                 && decoder_takes(rule->types, job->sniffed))))
     {

@@ -270,7 +270,7 @@ run_decode(child_t *child, char **argv)
     decoder_request_t  req;
 
     static const char *const  kinds[] = { "thumbnail", "image", "sticker",
-                                          "voice", "audio", NULL };
+                                          "voice", "audio", "video", NULL };
 
     (void) child;
 
