@@ -178,7 +178,7 @@ run_process(child_t *child, const char *json)
         return JOB_DEAD;
     }
 
-    snprintf(body, sizeof(body), "{\"type\":\"upload_process\",%.53s}", id);
+    snprintf(body, sizeof(body), "{\"type\":\"upload_process\",%.54s}", id);
 
     memset(&job, 0, sizeof(job_t));
     media_str_set(&job.body, body, strlen(body));
