@@ -133,13 +133,15 @@ sql('DELETE FROM media.sends; DELETE FROM media.send_paces;'
 
 send_fault('401', times => 2, match => { instance => $c->{name} });
 $id = send_row($c, 'stopped');
-my $behind = send_row($other, 'behind');
 
 my $breaker = 'FROM media.send_breakers'
     . " WHERE instance_id = $c->{instance}";
 
 ok wait_until(10, sub { sql("SELECT 1 $breaker AND open_until > now()") }),
     'a 401 opens the breaker';
+
+my $behind = send_row($other, 'behind');
+
 ok wait_until(10, sub { sql('SELECT 1 FROM media.sends'
     . " HAVING sum(attempts) = 0 AND bool_and(state = 'queued')") }),
     'nothing has failed, and no attempt is counted';
