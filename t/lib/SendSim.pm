@@ -49,6 +49,13 @@ sub send_sim_restart {
     kill $signal, $own{pid};
     waitpid $own{pid}, 0;
 
+    # its children end a moment later, and take no more requests then
+    for (1 .. 100) {
+        last unless IO::Socket::INET->new(
+            PeerAddr => "127.0.0.1:$own{port}");
+        sleep 0.1;
+    }
+
     return start();
 }
 
