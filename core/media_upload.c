@@ -123,16 +123,17 @@ media_upload_check(const media_mime_policy_t *policy, media_upload_t *u,
         return MEDIA_UPLOAD_BAD_CONVERSATION;
     }
 
-    if (media_upload_caption(u->caption) != MEDIA_OK) {
-        return MEDIA_UPLOAD_BAD_CAPTION;
-    }
-
     if (u->kind == MEDIA_KIND_NONE) {
         u->kind = media_kind_by_type(u->file_type);
     }
 
     if (media_kind_category(u->kind) == MEDIA_CATEGORY_OTHER) {
         return MEDIA_UPLOAD_BAD_KIND;
+    }
+
+    error = media_upload_caption(u->kind, u->caption);
+    if (error != MEDIA_UPLOAD_OK) {
+        return error;
     }
 
     if (!upload_allowed(policy, MEDIA_KIND_DOCUMENT, u->file_type)
@@ -292,10 +293,16 @@ media_upload_text(media_str_t text, size_t characters)
 }
 
 
-int
-media_upload_caption(media_str_t caption)
+media_upload_error_t
+media_upload_caption(media_kind_t kind, media_str_t caption)
 {
-    return media_upload_text(caption, MEDIA_UPLOAD_CAPTION);
+    if (media_upload_text(caption, MEDIA_UPLOAD_CAPTION) != MEDIA_OK) {
+        return MEDIA_UPLOAD_BAD_CAPTION;
+    }
+
+    return caption.len == 0 || kind == MEDIA_KIND_IMAGE
+           || kind == MEDIA_KIND_VIDEO || kind == MEDIA_KIND_DOCUMENT
+           ? MEDIA_UPLOAD_OK : MEDIA_UPLOAD_NO_CAPTION;
 }
 
 

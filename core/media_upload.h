@@ -64,6 +64,7 @@ typedef enum {
     MEDIA_UPLOAD_BAD_FILE_SIZE,         /* absent, not a number, < 1 */
     MEDIA_UPLOAD_BAD_CONVERSATION,      /* digits, 1..18 of them */
     MEDIA_UPLOAD_BAD_CAPTION,
+    MEDIA_UPLOAD_NO_CAPTION,            /* of this kind */
     MEDIA_UPLOAD_BAD_KIND,              /* unknown, or not for this type */
     MEDIA_UPLOAD_NO_FILE,               /* of a form */
     MEDIA_UPLOAD_BAD_FORM,
@@ -111,10 +112,13 @@ media_category_t media_kind_category(media_kind_t kind);
 media_kind_t media_kind_by_type(media_str_t type);
 
 /* MEDIA_OK or MEDIA_ERROR: a conversation's row id; text of at most so many
-   characters, without control bytes but \n, \r and \t; a caption */
+   characters, without control bytes but \n, \r and \t */
 int media_upload_conversation(media_str_t conversation);
 int media_upload_text(media_str_t text, size_t characters);
-int media_upload_caption(media_str_t caption);
+/* MEDIA_UPLOAD_OK, _BAD_CAPTION or _NO_CAPTION: WhatsApp has captions of
+   images, videos and documents (Meta, "Media messages") */
+media_upload_error_t media_upload_caption(media_kind_t kind,
+    media_str_t caption);
 
 /*
  * Checks what the client said: name, type (which is in lower case already),

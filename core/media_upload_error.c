@@ -46,6 +46,9 @@ static const struct {
     { 400, "caption_invalid",
       { "The caption has invalid characters or more than 1024 of them",
         "Legenda com caracteres inválidos ou mais de 1024 deles" } },
+    { 400, "caption_not_allowed",
+      { "Audio, voice notes and stickers have no caption",
+        "Áudios, mensagens de voz e figurinhas não têm legenda" } },
     { 400, "kind_invalid",
       { "A file of this type cannot be sent as this kind of message",
         "Um arquivo deste tipo não pode ser enviado como este tipo de"

@@ -32,6 +32,8 @@ static ngx_int_t ngx_http_media_send_location(ngx_http_request_t *r,
     ngx_http_media_json_t *json);
 static ngx_uint_t ngx_http_media_send_degrees(ngx_str_t *value,
     ngx_int_t max);
+static ngx_int_t ngx_http_media_send_check(ngx_http_request_t *r,
+    media_kind_t kind);
 static ngx_int_t ngx_http_media_send_text(ngx_http_request_t *r,
     const char *name, size_t max, ngx_http_media_json_t *json);
 static void ngx_http_media_send_action(ngx_http_request_t *r,
@@ -187,14 +189,8 @@ ngx_http_media_send_message(ngx_http_request_t *r,
                                   ? NGX_HTTP_MEDIA_SEND_TEXT_MAX
                                   : MEDIA_UPLOAD_CAPTION, json);
 
-    if (rc == NGX_OK && kind == MEDIA_KIND_TEXT) {
-        (void) ngx_http_media_json_field(r, "text",
-                                         NGX_HTTP_MEDIA_FIELD_STRING, &value);
-
-        if (value.len == 0) {
-            rc = ngx_http_media_send_invalid(r, "text_missing",
-                                             "a text message needs \"text\"");
-        }
+    if (rc == NGX_OK) {
+        rc = ngx_http_media_send_check(r, kind);
     }
 
     if (rc == NGX_OK && kind != MEDIA_KIND_TEXT) {
@@ -206,6 +202,37 @@ ngx_http_media_send_message(ngx_http_request_t *r,
     if (rc == NGX_OK) {
         ngx_http_media_send_publish(r, json, &ngx_http_media_job_send);
     }
+}
+
+
+/* whether a message of the kind has a text */
+
+static ngx_int_t
+ngx_http_media_send_check(ngx_http_request_t *r, media_kind_t kind)
+{
+    ngx_str_t    value;
+    media_str_t  text;
+
+    (void) ngx_http_media_json_field(r, "text", NGX_HTTP_MEDIA_FIELD_STRING,
+                                     &value);
+
+    if (kind == MEDIA_KIND_TEXT) {
+        return value.len
+               ? NGX_OK
+               : ngx_http_media_send_invalid(r, "text_missing",
+                                             "a text message needs \"text\"");
+    }
+
+    media_str_set(&text, (char *) value.data, value.len);
+
+    if (media_upload_caption(kind, text) != MEDIA_UPLOAD_OK) {
+        return ngx_http_media_send_invalid(r, "caption_not_allowed",
+                                           "images, videos and documents have "
+                                           "a caption, others have no "
+                                           "\"text\"");
+    }
+
+    return NGX_OK;
 }
 
 

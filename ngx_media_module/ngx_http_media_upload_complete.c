@@ -171,6 +171,7 @@ ngx_http_media_upload_complete_values(ngx_http_request_t *r)
     ngx_int_t                     rc;
     ngx_str_t                     caption, id;
     media_str_t                   text;
+    media_upload_error_t          error;
     ngx_http_media_upload_ctx_t  *uctx;
 
     uctx = ngx_http_media_upload_ctx(r);
@@ -180,8 +181,12 @@ ngx_http_media_upload_complete_values(ngx_http_request_t *r)
 
     media_str_set(&text, (char *) caption.data, caption.len);
 
-    if (rc == NGX_ERROR || media_upload_caption(text) != MEDIA_OK) {
-        ngx_http_media_upload_complete_refuse(r, MEDIA_UPLOAD_BAD_CAPTION);
+    error = (rc == NGX_ERROR)
+            ? MEDIA_UPLOAD_BAD_CAPTION
+            : media_upload_caption(uctx->upload.kind, text);
+
+    if (error != MEDIA_UPLOAD_OK) {
+        ngx_http_media_upload_complete_refuse(r, error);
         return NGX_DECLINED;
     }
 

@@ -71,10 +71,12 @@ $text{idempotency_key} = 'key 1';
 # the other kinds
 
 for my $kind (qw(image audio voice video document sticker)) {
+    my @text = $kind =~ /^(?:audio|voice|sticker)$/ ? (text => '') : ();
+
     is($t->post('/send', { %text, kind => $kind, attachment_id => $file,
-        file_name => 'a.pdf' })->{status}, 202, $kind);
+        file_name => 'a.pdf', @text })->{status}, 202, $kind);
     is_deeply([$t->jobs], [{ %job, kind => $kind, attachment_id => lc $file,
-        file_name => 'a.pdf' }], "$kind: its job");
+        file_name => 'a.pdf', @text }], "$kind: its job");
 }
 
 my %place = (kind => 'location', text => undef, latitude => -23.5,
@@ -126,6 +128,9 @@ for my $case (
     [{ kind => undef }, 'kind_invalid'],
     [{ kind => 'template' }, 'kind_invalid'],
     [{ text => undef }, 'text_missing'],
+    [{ kind => 'voice', text => 'x', attachment_id => $file },
+        'caption_not_allowed'],
+    [{ %place, text => 'x' }, 'caption_not_allowed'],
     [{ text => '' }, 'text_missing'],
     [{ text => 'x' x 4097 }, 'text_invalid'],
     [{ text => "\0" }, 'text_invalid'],

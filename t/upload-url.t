@@ -178,6 +178,8 @@ for my $case (
     [{ conversation_id => 'x' }, '400 conversation_id_invalid'],
     [{ conversation_id => undef }, '400 conversation_id_invalid'],
     [{ caption => 'x' x 1025 }, '400 caption_invalid'],
+    [{ caption => 'x', kind => 'sticker', file_type => 'image/webp' },
+        '400 caption_not_allowed'],
     [{ kind => 'text' }, '400 kind_invalid'],
     [{ kind => 'photo' }, '400 kind_invalid'],
     [{ kind => 'voice' }, '400 kind_invalid'],

@@ -193,6 +193,14 @@ test_captions(const media_mime_policy_t *policy)
     u.caption.len += 2;
     ok(media_upload_check(policy, &u, &limit) == MEDIA_UPLOAD_BAD_CAPTION,
        "1025 characters");
+
+    for (i = MEDIA_KIND_IMAGE; i <= MEDIA_KIND_STICKER; i++) {
+        ok(media_upload_caption(i, str("text"))
+           == (i == MEDIA_KIND_IMAGE || i == MEDIA_KIND_VIDEO
+               || i == MEDIA_KIND_DOCUMENT
+               ? MEDIA_UPLOAD_OK : MEDIA_UPLOAD_NO_CAPTION), "kind's caption");
+        ok(media_upload_caption(i, str("")) == MEDIA_UPLOAD_OK, "none");
+    }
 }
 
 
