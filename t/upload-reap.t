@@ -101,6 +101,28 @@ ok(exists_key($c{$_}{upload_key}), "$_: with its object")
 is(upload_row($c{uploaded})->{reaped}, 'f', 'uploaded: is not reaped');
 
 
+# the same id again, as of a client's key: an object that comes later is
+# reaped, too, and the file stays; also when the row was dropped
+
+for my $name (qw(finished abandoned)) {
+    put_file($c{$name}{upload_key}, 'again');
+    run_upload(job_of('upload_issued', { %{ $c{$name} },
+        expires => time + 400 }));
+    is(upload_row($c{$name})->{reaped}, 'f', "$name: not reaped any more");
+    aged($c{$name}, '2 hours');
+    is(run_upload(job_of('upload_reap', $c{$name})), 'done',
+        "$name: reaped again");
+    ok(!exists_key($c{$name}{upload_key}), "$name: quarantine is empty");
+}
+
+sql("DELETE FROM media.uploads WHERE id = '$c{finished}{attachment_id}'");
+is(run_upload(job_of('upload_complete', $c{finished}, etag =>
+    put_file($c{finished}{upload_key}, 'again'))), 'done', 'a dropped row');
+is(upload_row($c{finished})->{state}, 'finished', 'has its state again');
+ok(!exists_key($c{finished}{upload_key}), 'quarantine is empty');
+ok(object($c{finished}{file_key}) eq $jpeg, 'the file is the same');
+
+
 # whatever the queue says
 
 for my $name (qw(fresh graceful)) {

@@ -79,8 +79,10 @@ static const upload_type_t  upload_types[] = {
 
 #define UPLOAD_TYPES  (sizeof(upload_types) / sizeof(upload_types[0]))
 
+/* a client's key can bring the same id again, with URLs that are good for
+   longer, and another object to reap */
 static const char  upload_record_sql[] =
-    "INSERT INTO media.uploads (id, tenant_id, conversation_id, upload_key,"
+    "INSERT INTO media.uploads AS u (id, tenant_id, conversation_id, upload_key,"
     "       file_key, multipart_id, claims, expires_at)"
     " SELECT (c->>'attachment_id')::uuid, c->>'tenant', c->>'conversation_id',"
     "       c->>'upload_key', c->>'file_key',"
@@ -88,7 +90,10 @@ static const char  upload_record_sql[] =
     "       c - '{type,etag,idempotency_key,reply_to}'::text[],"
     "       to_timestamp((c->>'expires')::bigint)"
     "  FROM (SELECT $1::jsonb AS c) AS job"
-    " ON CONFLICT (id) DO UPDATE SET updated_at = now()"
+    " ON CONFLICT (id) DO UPDATE SET updated_at = now(),"
+    "       expires_at = greatest(u.expires_at, excluded.expires_at),"
+    "       reaped_at = CASE WHEN excluded.expires_at <= u.expires_at"
+    "           THEN u.reaped_at END"
     " RETURNING state";
 
 static const char  upload_attachment_sql[] =

@@ -35,6 +35,7 @@ typedef struct {
 
 static job_result_t upload_leased(child_t *child, upload_t *u,
     attachment_t *a);
+static job_result_t upload_done_before(child_t *child, const char *id);
 static job_result_t upload_stages_run(child_t *child, upload_t *u,
     attachment_t *a);
 static stage_result_t upload_lease(child_t *child, upload_t *u,
@@ -125,7 +126,7 @@ upload_leased(child_t *child, upload_t *u, attachment_t *a)
         break;
 
     case ATTACHMENT_FINISHED:
-        result = JOB_DONE;
+        result = upload_done_before(child, u->id);
         break;
 
     case ATTACHMENT_UNKNOWN:
@@ -142,6 +143,25 @@ upload_leased(child_t *child, upload_t *u, attachment_t *a)
 
     attachment_free(child, a);
     return result;
+}
+
+
+/* by an upload whose row was dropped since */
+
+static job_result_t
+upload_done_before(child_t *child, const char *id)
+{
+    PGresult  *res;
+
+    res = db_exec(child,
+                  "UPDATE media.uploads u SET state = CASE a.status"
+                  "       WHEN 'completed' THEN 'finished' ELSE 'failed' END,"
+                  "       updated_at = now() FROM media.message_attachments a"
+                  " WHERE u.id = $1::uuid AND a.id = u.id"
+                  "   AND u.state = 'uploaded'", 1, &id);
+    PQclear(res);
+
+    return res == NULL ? upload_db_failed(child) : upload_ended(child, id);
 }
 
 
