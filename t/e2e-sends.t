@@ -3,10 +3,11 @@
 # Copyright (C) ngx_media contributors
 
 # Texts, photos and voice notes are sent over all providers while worker
-# children and their master are killed, RabbitMQ, PostgreSQL and Redis are
-# killed and started again, and the providers answer at random with errors,
-# late, or not at all.  At the end it is known of each send what became of it;
-# nothing was sent twice, and the order of each conversation was kept.
+# children and their master are killed, RabbitMQ, PostgreSQL, Redis, S3 and the
+# providers are killed and started again, and the providers answer at random
+# with errors, late, or not at all.  At the end it is known of each send what
+# became of it; nothing was sent twice, and the order of each conversation was
+# kept.
 #
 # SENDS is their number (200).
 
@@ -91,8 +92,8 @@ my @clients = map { start_client($_) } 0 .. CLIENTS - 1;
 # a backend or the master every few seconds, children in between
 
 my $killed = 0;
-my @services = (qw(rabbitmq media-worker postgres redis media-worker))
-    x (1 + int($n / 1000));
+my @services = (qw(rabbitmq media-worker postgres whatsapp-sim redis s3
+    media-worker)) x (1 + int($n / 1000));
 
 for my $service (@services) {
     for (1 .. 6) {
@@ -411,7 +412,15 @@ sub pid_of {
 
 
 sub kill_child {
-    my $master = pid_of('media-worker') or return 0;
+    my @children = children_of(pid_of('media-worker') or return 0);
+
+    return 0 unless @children;
+    return kill 'KILL', $children[rand @children];
+}
+
+
+sub children_of {
+    my ($master) = @_;
     my @children;
 
     for my $stat (glob '/proc/[0-9]*/stat') {
@@ -422,8 +431,7 @@ sub kill_child {
         push @children, $pid if defined $ppid && $ppid == $master;
     }
 
-    return 0 unless @children;
-    return kill 'KILL', $children[rand @children];
+    return @children;
 }
 
 
@@ -433,7 +441,7 @@ sub restart {
     my ($service) = @_;
     my $pid = pid_of($service) or return 0;
 
-    kill 'KILL', $pid;
+    kill 'KILL', $pid, children_of($pid);
     sleep 1;
 
     my $out = `$FindBin::Bin/../dev up 2>&1`;
