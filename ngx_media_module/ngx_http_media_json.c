@@ -441,9 +441,6 @@ ngx_int_t
 ngx_http_media_json_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body)
 {
-    ngx_int_t                     rc;
-    ngx_buf_t                    *b;
-    ngx_chain_t                   out;
     ngx_http_media_upload_ctx_t  *uctx;
 
     uctx = ngx_http_media_upload_ctx(r);
@@ -453,6 +450,18 @@ ngx_http_media_json_send(ngx_http_request_t *r, ngx_uint_t status,
     }
 
     uctx->answered = 1;
+
+    return ngx_http_media_json_output(r, status, body);
+}
+
+
+ngx_int_t
+ngx_http_media_json_output(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = body->len;

@@ -56,6 +56,9 @@ ngx_int_t ngx_http_media_json_field(ngx_http_request_t *r, const char *name,
  */
 ngx_int_t ngx_http_media_json_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
+/* likewise, without these headers */
+ngx_int_t ngx_http_media_json_output(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *body);
 
 /* {"error":name,"message":message}: NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_media_json_error_body(ngx_http_request_t *r,

@@ -97,7 +97,8 @@ answer_key(void *data, const char *s, size_t len)
 
     answer_path(answer, s, len);
 
-    if (answer->depth == 1 && answer->long_name != NULL && strlen(answer->long_name) == len
+    if (answer->depth == 1 && answer->long_name != NULL
+        && strlen(answer->long_name) == len
         && memcmp(answer->long_name, s, len) == 0)
     {
         answer->is_long = 1;
@@ -161,7 +162,9 @@ answer_number(void *data, const char *s, size_t len)
 
     m = answer->member;
 
-    if (m != NULL && m->value[0] == '\0' && len < m->size && memchr(s, '\0', len) == NULL) {
+    if (m != NULL && m->value[0] == '\0' && len < m->size
+        && memchr(s, '\0', len) == NULL)
+    {
         memcpy(m->value, s, len);
         m->value[len] = '\0';
     }

@@ -78,12 +78,20 @@ bool send_location_valid(send_t *s);
 const char *send_place(const char *text, const send_t *s, char *dst,
     size_t size);
 
+typedef struct {
+    const char      *auth;          /* both as in provider_request_t */
+    const char      *path;
+    const char      *id;            /* member of a 2xx answer */
+    int64_t          max_size;      /* of that */
+    send_result_t  (*refused)(send_t *s, const http_answer_t *ans);
+} send_post_t;
+
 /*
- * The request that sends the message, after send_written().  True if there
- * was an answer, of any status; else *result says what happened.
+ * The request that sends the message: posts b and frees it.  *ans is zero if
+ * there was no answer.  SEND_ACCEPTED sets the provider's id.
  */
-bool send_perform(child_t *child, send_t *s, provider_request_t *req,
-    http_answer_t *ans, send_result_t *result);
+send_result_t send_post(child_t *child, send_t *s, const send_post_t *post,
+    send_body_t *b, http_answer_t *ans);
 /* a request that may be repeated, and of whose answer only the status counts:
    true for a 2xx */
 bool send_call(child_t *child, const send_t *s, const char *method,
@@ -93,8 +101,6 @@ int send_is_known(child_t *child, const send_t *s, const char *id);
 /* why there is no answer; written is false for what may be repeated */
 send_result_t send_no_answer(send_t *s, const http_answer_t *ans,
     bool written);
-/* a 2xx without the id of a message */
-send_result_t send_no_id(send_t *s);
 /* by the HTTP status alone: the answer is not the provider's, or says nothing
    more */
 send_result_t send_status(send_t *s, const http_answer_t *ans);

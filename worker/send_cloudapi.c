@@ -104,52 +104,17 @@ static send_result_t
 cloudapi_post(child_t *child, send_t *s, const char *media_id,
     http_answer_t *ans)
 {
-    int                 rc;
-    char                id[sizeof(s->provider_id)];
-    answer_t            answer;
-    send_body_t         b;
-    send_result_t       result;
-    answer_member_t     members[] = { { "messages.id", id, sizeof(id) },
-                                      { NULL, NULL, 0 } };
-    provider_request_t  req;
+    send_body_t  b;
 
-    memset(ans, 0, sizeof(http_answer_t));
-    memset(&req, 0, sizeof(provider_request_t));
-    req.method = "POST";
-    req.auth = "Authorization";
-    req.path = "/{}/messages";
-    req.max_size = PROVIDER_ANSWER_MAX;
-    req.write = answer_write;
-    req.data = &answer;
+    static const send_post_t  post = {
+        "Authorization", "/{}/messages", "messages.id", PROVIDER_ANSWER_MAX,
+        cloudapi_refused
+    };
 
     send_body_init(&b);
     cloudapi_body(&b, s, media_id);
 
-    if (send_body_end(&b, &req) != 0
-        || answer_open(&answer, members, NULL, NULL, NULL) != 0)
-    {
-        send_body_free(&b);
-        send_error(s, "memory", "no memory for the request");
-        return SEND_AGAIN;
-    }
-
-    if (send_perform(child, s, &req, ans, &result)) {
-        result = ans->status >= 200 && ans->status <= 299
-                 ? SEND_ACCEPTED : cloudapi_refused(s, ans);
-    }
-
-    rc = answer_close(&answer);
-    send_body_free(&b);
-
-    if (result == SEND_ACCEPTED) {
-        if (rc != 0 || id[0] == '\0') {
-            return send_no_id(s);
-        }
-
-        strcpy(s->provider_id, id);
-    }
-
-    return result;
+    return send_post(child, s, &post, &b, ans);
 }
 
 

@@ -99,16 +99,12 @@ static const evolution_kind_t  evolution_kinds[] = {
 static send_result_t
 evolution_send(child_t *child, send_t *s)
 {
-    int                 rc;
-    char                id[sizeof(s->provider_id)];
-    size_t              i;
-    answer_t            answer;
-    send_body_t         b;
-    send_result_t       result;
-    http_answer_t       ans;
-    answer_member_t     members[] = { { "key.id", id, sizeof(id) },
-                                      { NULL, NULL, 0 } };
-    provider_request_t  req;
+    size_t         i;
+    send_body_t    b;
+    send_post_t    post = { "apikey", NULL, "key.id", EVOLUTION_ANSWER_MAX,
+                            evolution_refused };
+    http_answer_t  ans;
+    send_result_t  result;
 
     for (i = 0; evolution_kinds[i].kind != s->kind; i++) {
         if (i + 1 == sizeof(evolution_kinds) / sizeof(evolution_kinds[0])) {
@@ -117,47 +113,16 @@ evolution_send(child_t *child, send_t *s)
         }
     }
 
-    memset(&req, 0, sizeof(provider_request_t));
-    req.method = "POST";
-    req.auth = "apikey";
-    req.path = evolution_kinds[i].path;
-    req.max_size = EVOLUTION_ANSWER_MAX;
-    req.write = answer_write;
-    req.data = &answer;
-
     send_body_init(&b);
-    rc = evolution_body(child, &b, s, &evolution_kinds[i], &result);
 
-    if (rc == 0 && (send_body_end(&b, &req) != 0
-                    || answer_open(&answer, members, NULL, NULL, NULL) != 0))
-    {
-        send_error(s, "memory", "no memory for the request");
-        result = SEND_AGAIN;
-        rc = -1;
-    }
-
-    if (rc != 0) {
+    if (evolution_body(child, &b, s, &evolution_kinds[i], &result) != 0) {
         send_body_free(&b);
         return result;
     }
 
-    if (send_perform(child, s, &req, &ans, &result)) {
-        result = ans.status >= 200 && ans.status <= 299
-                 ? SEND_ACCEPTED : evolution_refused(s, &ans);
-    }
+    post.path = evolution_kinds[i].path;
 
-    rc = answer_close(&answer);
-    send_body_free(&b);
-
-    if (result == SEND_ACCEPTED) {
-        if (rc != 0 || id[0] == '\0') {
-            return send_no_id(s);
-        }
-
-        strcpy(s->provider_id, id);
-    }
-
-    return result;
+    return send_post(child, s, &post, &b, &ans);
 }
 
 

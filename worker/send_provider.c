@@ -17,6 +17,8 @@
 
 
 static bool send_decimal(const char *s, double limit);
+static bool send_perform(child_t *child, send_t *s, provider_request_t *req,
+    http_answer_t *ans, send_result_t *result);
 
 
 const send_provider_t *
@@ -115,7 +117,61 @@ send_place(const char *text, const send_t *s, char *dst, size_t size)
 }
 
 
-bool
+send_result_t
+send_post(child_t *child, send_t *s, const send_post_t *post, send_body_t *b,
+    http_answer_t *ans)
+{
+    int                 rc;
+    char                id[sizeof(s->provider_id)];
+    answer_t            answer;
+    send_result_t       result;
+    answer_member_t     members[] = { { post->id, id, sizeof(id) },
+                                      { NULL, NULL, 0 } };
+    provider_request_t  req;
+
+    memset(ans, 0, sizeof(http_answer_t));
+    memset(&req, 0, sizeof(provider_request_t));
+    req.method = "POST";
+    req.auth = post->auth;
+    req.path = post->path;
+    req.max_size = post->max_size;
+    req.write = answer_write;
+    req.data = &answer;
+
+    if (send_body_end(b, &req) != 0
+        || answer_open(&answer, members, NULL, NULL, NULL) != 0)
+    {
+        send_body_free(b);
+        send_error(s, "memory", "no memory for the request");
+        return SEND_AGAIN;
+    }
+
+    if (send_perform(child, s, &req, ans, &result)) {
+        result = ans->status >= 200 && ans->status <= 299
+                 ? SEND_ACCEPTED : post->refused(s, ans);
+    }
+
+    rc = answer_close(&answer);
+    send_body_free(b);
+
+    if (result != SEND_ACCEPTED) {
+        return result;
+    }
+
+    if (rc != 0 || id[0] == '\0') {
+        send_error(s, "no_id", "%s answered without the id of a message; it "
+                   "may have been sent", s->provider);
+        return SEND_UNKNOWN;
+    }
+
+    strcpy(s->provider_id, id);
+    return SEND_ACCEPTED;
+}
+
+
+/* after send_written(); true if there was an answer, of any status */
+
+static bool
 send_perform(child_t *child, send_t *s, provider_request_t *req,
     http_answer_t *ans, send_result_t *result)
 {
@@ -212,15 +268,6 @@ send_no_answer(send_t *s, const http_answer_t *ans, bool written)
 
     send_error(s, "no_answer", "%s did not answer (%s); the message may have "
                "been sent", s->provider, ans->error);
-    return SEND_UNKNOWN;
-}
-
-
-send_result_t
-send_no_id(send_t *s)
-{
-    send_error(s, "no_id", "%s answered without the id of a message; it may "
-               "have been sent", s->provider);
     return SEND_UNKNOWN;
 }
 

@@ -96,16 +96,12 @@ static const media_json_handler_t  wapi_find_handler = {
 static send_result_t
 wapi_send(child_t *child, send_t *s)
 {
-    int                 rc;
-    char                id[sizeof(s->provider_id)];
-    size_t              i;
-    answer_t            answer;
-    send_body_t         b;
-    http_answer_t       ans;
-    send_result_t       result;
-    answer_member_t     members[] = { { "messageId", id, sizeof(id) },
-                                      { NULL, NULL, 0 } };
-    provider_request_t  req;
+    size_t         i;
+    send_body_t    b;
+    send_post_t    post = { "Authorization", NULL, "messageId",
+                            PROVIDER_ANSWER_MAX, wapi_refused };
+    http_answer_t  ans;
+    send_result_t  result;
 
     for (i = 0; wapi_kinds[i].kind != s->kind; i++) {
         if (i + 1 == sizeof(wapi_kinds) / sizeof(wapi_kinds[0])) {
@@ -114,47 +110,16 @@ wapi_send(child_t *child, send_t *s)
         }
     }
 
-    memset(&req, 0, sizeof(provider_request_t));
-    req.method = "POST";
-    req.auth = "Authorization";
-    req.path = wapi_kinds[i].path;
-    req.max_size = PROVIDER_ANSWER_MAX;
-    req.write = answer_write;
-    req.data = &answer;
-
     send_body_init(&b);
-    rc = wapi_body(child, &b, s, &wapi_kinds[i], &result);
 
-    if (rc == 0 && (send_body_end(&b, &req) != 0
-                    || answer_open(&answer, members, NULL, NULL, NULL) != 0))
-    {
-        send_error(s, "memory", "no memory for the request");
-        result = SEND_AGAIN;
-        rc = -1;
-    }
-
-    if (rc != 0) {
+    if (wapi_body(child, &b, s, &wapi_kinds[i], &result) != 0) {
         send_body_free(&b);
         return result;
     }
 
-    if (send_perform(child, s, &req, &ans, &result)) {
-        result = ans.status >= 200 && ans.status <= 299
-                 ? SEND_ACCEPTED : wapi_refused(s, &ans);
-    }
+    post.path = wapi_kinds[i].path;
 
-    rc = answer_close(&answer);
-    send_body_free(&b);
-
-    if (result == SEND_ACCEPTED) {
-        if (rc != 0 || id[0] == '\0') {
-            return send_no_id(s);
-        }
-
-        strcpy(s->provider_id, id);
-    }
-
-    return result;
+    return send_post(child, s, &post, &b, &ans);
 }
 
 

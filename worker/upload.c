@@ -82,8 +82,8 @@ static const upload_type_t  upload_types[] = {
 /* a client's key can bring the same id again, with URLs that are good for
    longer, and another object to reap */
 static const char  upload_record_sql[] =
-    "INSERT INTO media.uploads AS u (id, tenant_id, conversation_id, upload_key,"
-    "       file_key, multipart_id, claims, expires_at)"
+    "INSERT INTO media.uploads AS u (id, tenant_id, conversation_id,"
+    "       upload_key, file_key, multipart_id, claims, expires_at)"
     " SELECT (c->>'attachment_id')::uuid, c->>'tenant', c->>'conversation_id',"
     "       c->>'upload_key', c->>'file_key',"
     "       coalesce(c->>'multipart_id', ''),"
