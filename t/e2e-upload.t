@@ -265,7 +265,8 @@ sub check_voice {
     my ($name, $row, $media) = @_;
     my ($json) = sql_row("SELECT metadata->'renditions' FROM "
         . "media.message_attachments WHERE id = '$row->{attachment_id}'");
-    my ($voice) = grep { $_->{waveform} } values %{ decode_json($json || '{}') };
+    my ($voice) = grep { $_->{waveform} }
+        values %{ decode_json($json || '{}') };
 
     is($media->{codec}, 'opus', "$name: Opus");
     is($media->{channels}, 1, "$name: mono");
@@ -314,7 +315,8 @@ sub multipart {
     my $n = $issued->{json}{parts};
 
     is($issued->{status}, 200, "$name: issued") or return;
-    is($n, int((length($content) + 16 * MB - 1) / (16 * MB)), "$name: $n parts");
+    is($n, int((length($content) + 16 * MB - 1) / (16 * MB)),
+        "$name: $n parts");
 
     my $parts = upload_parts($tenant, $token)->{json}{missing};
 

@@ -31,7 +31,8 @@ sub answered_json {
 
 my $id = 'wamid.HBgMOTEwNTY5NjM4NzM0FQIAERgSODMxNTJCQ0EwOTA1MjEzQUQ2AA==';
 my $ok = answered_json(200, sample('real_send_200'));
-my $uploaded = answered_json(200, sample('meta_openapi_resp_upload_image_json'));
+my $uploaded = answered_json(200,
+    sample('meta_openapi_resp_upload_image_json'));
 my $media = '4490709327384033';
 my %object = (
     image => ['image/jpeg', 'férias.png'], video => ['video/mp4', 'a.mp4'],
