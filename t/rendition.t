@@ -209,7 +209,7 @@ my $stickers = 'WhatsApp takes stickers as WebP of 512x512 pixels, of 100 KB '
     is($r->{type}, 'image/webp', 'sticker: its type');
     is("$info->{format} $info->{width}x$info->{height}", 'WEBP 512x512',
         'sticker: WebP, square');
-    is($info->{alpha}, 'srgba', 'sticker: has alpha');
+    like($info->{alpha}, qr/^srgba/, 'sticker: has alpha');
     like($info->{corner}, qr/,0\)|none/, 'sticker: padded with nothing');
     unlike($info->{middle}, qr/,0\)|none/, 'sticker: not empty');
 }

@@ -115,7 +115,7 @@ master_slots_init(void)
     if (master_slots_add("webhook_inbound", conf.children_inbound) != 0
         || master_slots_add("media_priority", conf.children_priority) != 0
         || master_slots_add("media_download", conf.children_download) != 0
-        || master_slots_add("media_send", 1) != 0
+        || master_slots_add("media_send", conf.children_upload > 0) != 0
         || master_slots_add("media_upload", conf.children_upload) != 0
         || master_slots_add("sweeper", 1) != 0)
     {
