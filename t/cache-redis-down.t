@@ -299,7 +299,13 @@ my $pid = $t->serve($t->{redis_port}, sub {
 });
 
 ok eventually_hit(), 'a reply in pieces';
-($outcomes) = requests(10);
+
+# on a busy machine all of them may be late
+for (1 .. 5) {
+    ($outcomes) = requests(10);
+    last if $outcomes =~ /HIT/;
+}
+
 like $outcomes, qr/^200 HIT(, 200 MISS)?$/,
     'several replies in pieces, but for one that is late';
 $t->end_server($pid);

@@ -605,8 +605,8 @@ test_errors(void)
     const char  *code, *same_code;
 
     static const unsigned  statuses[MEDIA_UPLOAD_ERROR_MAX] = {
-        200, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 413, 415, 422,
-        410, 409, 422, 409, 422, 409, 422, 503
+        200, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 413, 415,
+        422, 410, 409, 422, 409, 422, 409, 422, 503
     };
 
     static const struct {
