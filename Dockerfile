@@ -61,6 +61,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         media-worker
 
 COPY --from=build /out/usr/bin/media-worker /out/usr/bin/mediactl /usr/bin/
+COPY --from=build /out/usr/libexec/ngx-media/ /usr/libexec/ngx-media/
 COPY --from=build /out/usr/share/ngx-media/sql/ /usr/share/ngx-media/sql/
 
 USER media-worker

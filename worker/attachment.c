@@ -70,8 +70,10 @@ static const char  attachment_complete_sql[] =
     "       sha256 = decode($6, 'hex'), file_type = $7,"
     "       file_name = CASE file_name WHEN '' THEN $8 ELSE file_name END,"
     "       metadata = metadata || jsonb_strip_nulls(jsonb_build_object("
-    "           'whatsapp_message_id', $9::text,"
-    "           'width', $10::int, 'height', $11::int)),"
+    "           'whatsapp_message_id', $9::text)) || $10::jsonb"
+    "           || CASE WHEN metadata ? 'waveform'"
+    "              THEN jsonb_build_object('waveform', metadata->'waveform')"
+    "              ELSE '{}' END,"
     "       error_message = '', lease_until = NULL, updated_at = now()"
     " WHERE id = $1::uuid AND status = 'processing'"
     " RETURNING jsonb_build_object('attachment_id', id,"
@@ -106,6 +108,7 @@ attachment_lease(child_t *child, const char *id, attachment_t *a)
 
     memset(a, 0, sizeof(attachment_t));
     a->fd = -1;
+    a->preview = -1;
 
     if (attachment_lock(child, id, &a->locked) != 0) {
         return ATTACHMENT_AWAY;
@@ -323,9 +326,9 @@ attachment_release(child_t *child, const attachment_t *a, bool counted)
 int
 attachment_complete(child_t *child, const attachment_t *a)
 {
-    char         size[24], width[16], height[16], digest[65];
+    char         size[24], digest[65];
     char         url[MEDIA_KEY_MAX * 2], thumb_url[MEDIA_KEY_MAX * 2];
-    const char  *params[11];
+    const char  *params[10];
 
     thumb_url[0] = '\0';
 
@@ -340,8 +343,6 @@ attachment_complete(child_t *child, const attachment_t *a)
     media_hex_encode(digest, a->digest, 32);
     digest[64] = '\0';
     snprintf(size, sizeof(size), "%lld", (long long) a->size);
-    snprintf(width, sizeof(width), "%d", a->width);
-    snprintf(height, sizeof(height), "%d", a->height);
 
     params[0] = a->id;
     params[1] = url;
@@ -352,11 +353,10 @@ attachment_complete(child_t *child, const attachment_t *a)
     params[6] = a->type;
     params[7] = strrchr(a->key, '/') + 1 + 9;       /* behind "hash8_" */
     params[8] = a->message_id[0] == '\0' ? NULL : a->message_id;
-    params[9] = a->width == 0 ? NULL : width;
-    params[10] = a->width == 0 ? NULL : height;
+    params[9] = a->metadata == NULL ? "{}" : a->metadata;
 
     return attachment_finish(child, a, "attachment_ready",
-                             attachment_complete_sql, 11, params);
+                             attachment_complete_sql, 10, params);
 }
 
 
@@ -471,9 +471,16 @@ attachment_free(child_t *child, attachment_t *a)
         close(a->fd);
     }
 
+    if (a->preview != -1) {
+        close(a->preview);
+    }
+
+    free(a->metadata);
     explicit_bzero(a->keys, sizeof(a->keys));
     explicit_bzero(a->token, sizeof(a->token));
     PQclear(a->row);
     a->row = NULL;
+    a->metadata = NULL;
     a->fd = -1;
+    a->preview = -1;
 }

@@ -21,22 +21,29 @@
 
 /*
  * The child's side of the decoder.  Decoding of untrusted files happens in
- * a process of its own: this program executed anew with an empty environment
- * and no descriptor but one socket, over which the input and output files are
- * passed.  It is kept for DECODE_JOBS_MAX files and replaced when it crashes,
+ * a process of its own, media-decode, with an empty environment and no
+ * descriptor but one socket, over which the input and output files are passed.  It is kept for DECODE_JOBS_MAX files and replaced when it crashes,
  * hangs, or answers nonsense.
  */
 
 
 #define DECODE_JOBS_MAX  200
 #define DECODE_TIMEOUT   5000           /* ms, more than the CPU time */
+#define DECODE_START     10000          /* ms */
+#define DECODE_EDGE_MAX  1000000        /* pixels that can be true */
 
 
 static bool decode_answered(int out, int timeout, decoder_answer_t *ans);
+static bool decode_is_sane(int out, decoder_answer_t *ans);
 static void decode_text(char *s, size_t size);
+static void decode_utf8(char *s, size_t size);
 static int decode_send(int in, int out, const decoder_request_t *req);
-static int decode_start(void);
-static void decode_exec(int fd) __attribute__((noreturn));
+static bool decode_receive(void *data, size_t size, int timeout);
+static int decode_start(decoder_hello_t *hello);
+static bool decode_find(char *path, size_t size);
+static bool decode_hello(decoder_hello_t *hello);
+static void decode_exec(const char *path, int fd)
+    __attribute__((noreturn));
 static void decode_stop(void);
 
 
@@ -51,6 +58,16 @@ static struct {
 int
 decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
 {
+    decoder_hello_t    hello;
+    decoder_request_t  limited;
+
+    limited = *req;
+    limited.limits.pixels = conf.max_pixels;
+    limited.limits.frames = conf.max_frames;
+    limited.limits.pages = conf.max_pages;
+    limited.limits.duration = conf.max_duration;
+    limited.limits.expansion = conf.max_expansion;
+
     if (decode_process.pid != 0
         && (decode_process.jobs >= DECODE_JOBS_MAX
             || decode_process.owner != getpid()))
@@ -58,18 +75,18 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
         decode_stop();
     }
 
-    if (decode_process.pid != 0 && decode_send(in, out, req) != 0) {
+    if (decode_process.pid != 0 && decode_send(in, out, &limited) != 0) {
         log_msg(LOG_WARN, "decoder was gone", NULL);
         decode_stop();
     }
 
     if (decode_process.pid == 0) {
 
-        if (decode_start() != 0) {
+        if (decode_start(&hello) != 0) {
             return -1;
         }
 
-        if (decode_send(in, out, req) != 0) {
+        if (decode_send(in, out, &limited) != 0) {
             log_msg(LOG_ERR, "decoder does not start", NULL);
             decode_stop();
             return -1;
@@ -81,6 +98,7 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
     if (!decode_answered(out, req->cpu_time * 1000 + DECODE_TIMEOUT, ans)) {
         decode_stop();
         memset(ans, 0, sizeof(decoder_answer_t));
+        ans->verdict = DECODER_FAILED;
         strcpy(ans->error, "the decoder failed");
     }
 
@@ -88,28 +106,52 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
 }
 
 
-/* what is in the answer comes from a process that read untrusted bytes */
+int
+decode_check(decoder_hello_t *hello)
+{
+    if (decode_process.pid != 0) {
+        decode_stop();
+    }
+
+    return decode_start(hello);
+}
+
+
 static bool
 decode_answered(int out, int timeout, decoder_answer_t *ans)
 {
-    int            i, n;
-    struct stat    st;
-    struct pollfd  pfd;
+    if (!decode_receive(ans, sizeof(decoder_answer_t), timeout)) {
+        return false;
+    }
 
-    pfd.fd = decode_process.fd;
-    pfd.events = POLLIN;
+    if (!decode_is_sane(out, ans)) {
+        log_msg(LOG_WARN, "decoder answered nonsense", NULL);
+        return false;
+    }
 
-    do {
-        n = poll(&pfd, 1, timeout);
-    } while (n == -1 && errno == EINTR);
+    return true;
+}
 
-    if (n != 1
-        || recv(pfd.fd, ans, sizeof(decoder_answer_t), MSG_DONTWAIT)
-           != sizeof(decoder_answer_t)
-        || fstat(out, &st) != 0 || ans->size < 0 || ans->size > st.st_size
-        || ans->width < 0 || ans->height < 0 || ans->duration < 0)
+
+/* what is in the answer comes from a process that read untrusted bytes */
+static bool
+decode_is_sane(int out, decoder_answer_t *ans)
+{
+    int          i;
+    struct stat  st;
+
+    if (fstat(out, &st) != 0 || (unsigned) ans->verdict >= DECODER_FAILED
+        || ans->result.size < 0 || ans->result.size > st.st_size
+        || ans->result.width < 0 || ans->result.width > DECODE_EDGE_MAX
+        || ans->result.height < 0 || ans->result.height > DECODE_EDGE_MAX
+        || ans->width < 0 || ans->width > DECODE_EDGE_MAX
+        || ans->height < 0 || ans->height > DECODE_EDGE_MAX
+        || ans->rotation < 0 || ans->rotation > 270 || ans->rotation % 90 != 0
+        || ans->frames < 0 || ans->pages < 0 || ans->duration_ms < 0
+        || ans->sample_rate < 0 || ans->channels < 0
+        || ans->placeholder_size > DECODER_PLACEHOLDER
+        || ans->colour > 0xffffff)
     {
-        log_msg(LOG_WARN, n == 0 ? "decoder timed out" : "decoder died", NULL);
         return false;
     }
 
@@ -119,6 +161,16 @@ decode_answered(int out, int timeout, decoder_answer_t *ans)
 
     decode_text(ans->type, sizeof(ans->type));
     decode_text(ans->error, sizeof(ans->error));
+    decode_text(ans->video_codec, sizeof(ans->video_codec));
+    decode_text(ans->audio_codec, sizeof(ans->audio_codec));
+    decode_text(ans->charset, sizeof(ans->charset));
+    decode_text(ans->result.type, sizeof(ans->result.type));
+    decode_text(ans->made_by, sizeof(ans->made_by));
+    decode_utf8(ans->title, sizeof(ans->title));
+
+    if ((ans->verdict == DECODER_OK) != (ans->error[0] == '\0')) {
+        return false;
+    }
 
     return true;
 }
@@ -133,6 +185,26 @@ decode_text(char *s, size_t size)
     for ( /* void */ ; *s != '\0'; s++) {
         if (*s < 0x20 || *s > 0x7e) {
             *s = '?';
+        }
+    }
+}
+
+
+/* a title of the file's own; dropped if it is not text */
+static void
+decode_utf8(char *s, size_t size)
+{
+    char  *p;
+
+    s[size - 1] = '\0';
+
+    if (media_utf8_count(s, strlen(s)) < 0) {
+        *s = '\0';
+    }
+
+    for (p = s; *p != '\0'; p++) {
+        if ((unsigned char) *p < 0x20 || *p == 0x7f) {
+            *p = ' ';
         }
     }
 }
@@ -170,11 +242,43 @@ decode_send(int in, int out, const decoder_request_t *req)
 }
 
 
+static bool
+decode_receive(void *data, size_t size, int timeout)
+{
+    int            n;
+    struct pollfd  pfd;
+
+    pfd.fd = decode_process.fd;
+    pfd.events = POLLIN;
+
+    do {
+        n = poll(&pfd, 1, timeout);
+    } while (n == -1 && errno == EINTR);
+
+    if (n != 1
+        || recv(pfd.fd, data, size, MSG_DONTWAIT | MSG_TRUNC)
+           != (ssize_t) size)
+    {
+        log_msg(LOG_WARN, n == 0 ? "decoder timed out" : "decoder died", NULL);
+        return false;
+    }
+
+    return true;
+}
+
+
 static int
-decode_start(void)
+decode_start(decoder_hello_t *hello)
 {
     int    fds[2];
+    char   path[1024];
     pid_t  pid;
+
+    if (!decode_find(path, sizeof(path))) {
+        log_msg(LOG_ERR, "media-decode is neither beside this program nor in "
+                MEDIA_LIBEXEC_DIR, NULL);
+        return -1;
+    }
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
         log_msg(LOG_ERR, "socketpair failed", "error", strerror(errno), NULL);
@@ -191,7 +295,7 @@ decode_start(void)
     }
 
     if (pid == 0) {
-        decode_exec(fds[1]);
+        decode_exec(path, fds[1]);
     }
 
     close(fds[1]);
@@ -200,23 +304,73 @@ decode_start(void)
     decode_process.fd = fds[0];
     decode_process.jobs = 0;
 
+    if (!decode_hello(hello)) {
+        log_msg(LOG_ERR, "decoder does not start", "program", path, NULL);
+        decode_stop();
+        return -1;
+    }
+
     return 0;
+}
+
+
+/* where it was built, or where "make install" puts it */
+static bool
+decode_find(char *path, size_t size)
+{
+    char     *p;
+    ssize_t   n;
+
+    n = readlink("/proc/self/exe", path, size - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    p = strrchr(path, '/');
+
+    if (p != NULL && (size_t) (p - path) + sizeof("/media-decode") <= size) {
+        strcpy(p, "/media-decode");
+
+        if (access(path, X_OK) == 0) {
+            return true;
+        }
+    }
+
+    snprintf(path, size, "%s/media-decode", MEDIA_LIBEXEC_DIR);
+
+    return access(path, X_OK) == 0;
+}
+
+
+/* one that an upgrade has replaced may speak otherwise */
+static bool
+decode_hello(decoder_hello_t *hello)
+{
+    if (!decode_receive(hello, sizeof(decoder_hello_t), DECODE_START)) {
+        return false;
+    }
+
+    if (hello->version != DECODER_VERSION
+        || hello->request_size != sizeof(decoder_request_t)
+        || hello->answer_size != sizeof(decoder_answer_t))
+    {
+        log_msg(LOG_ERR, "media-decode is of another version",
+                "version", log_fmt("%u", hello->version), NULL);
+        return false;
+    }
+
+    return true;
 }
 
 
 /* runs between fork and exec; what is inherited ends here */
 static void
-decode_exec(int fd)
+decode_exec(const char *path, int fd)
 {
     int       null;
-    char      name[] = "media-worker";
-    char      option[] = "--decoder";
-    char     *argv[3], *envp[1];
+    char      name[] = "media-decode";
+    char     *argv[2], *envp[1];
     sigset_t  none;
 
     argv[0] = name;
-    argv[1] = option;
-    argv[2] = NULL;
+    argv[1] = NULL;
     envp[0] = NULL;
 
     sigemptyset(&none);
@@ -234,7 +388,7 @@ decode_exec(int fd)
         _exit(1);
     }
 
-    execve("/proc/self/exe", argv, envp);
+    execve(path, argv, envp);
     _exit(1);
 }
 

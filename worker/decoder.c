@@ -4,15 +4,15 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "decoder.h"
-#include "media_worker.h"
 
 
 /*
@@ -29,35 +29,36 @@
 #define DECODER_FILES_MAX  64
 
 
-static void decoder_limits(void);
+static void decoder_limits(decoder_hello_t *hello);
+static int decoder_hello(const decoder_hello_t *hello);
+static void decoder_run(decoder_request_t *req, int in, int out,
+    decoder_answer_t *ans);
 static ssize_t decoder_receive(decoder_request_t *req, int *fds);
 static void decoder_cpu_time(int seconds);
 
 
 int
-decoder_main(void)
+main(void)
 {
     int                fds[2];
+    decoder_hello_t    hello;
     decoder_answer_t   ans;
     decoder_request_t  req;
 
-    decoder_limits();
+    memset(&hello, 0, sizeof(decoder_hello_t));
+    decoder_limits(&hello);
+    decoder_sniff_init();
     decoder_image_init();
+
+    if (decoder_hello(&hello) != 0) {
+        fputs("media-decode is started by media-worker\n", stderr);
+        return 2;
+    }
 
     while (decoder_receive(&req, fds) == sizeof(decoder_request_t)) {
         decoder_cpu_time(req.cpu_time);
         memset(&ans, 0, sizeof(decoder_answer_t));
-
-        if (req.task == DECODER_VOICE || req.task == DECODER_AUDIO) {
-            decoder_audio(&req, fds[0], fds[1], &ans);
-
-        } else if (req.task == DECODER_VIDEO) {
-            decoder_video(fds[0], &ans);
-
-        } else {
-            decoder_image(&req, fds[0], fds[1], &ans);
-        }
-
+        decoder_run(&req, fds[0], fds[1], &ans);
         close(fds[0]);
         close(fds[1]);
 
@@ -72,10 +73,70 @@ decoder_main(void)
 }
 
 
+static int
+decoder_hello(const decoder_hello_t *hello)
+{
+    return send(DECODER_FD, hello, sizeof(decoder_hello_t), MSG_NOSIGNAL)
+           == sizeof(decoder_hello_t) ? 0 : -1;
+}
+
+
+/* the content says what reads it, whatever it was declared as; but not all
+   that can be converted is known to libmagic */
 static void
-decoder_limits(void)
+decoder_run(decoder_request_t *req, int in, int out, decoder_answer_t *ans)
+{
+    if (!decoder_sniff(in, ans)) {
+        return;
+    }
+
+    if (req->task == DECODER_INSPECT
+        || strcmp(ans->type, "application/octet-stream") != 0)
+    {
+        snprintf(req->mime, sizeof(req->mime), "%s", ans->type);
+    }
+
+    switch (req->task) {
+
+    case DECODER_SNIFF:
+        break;
+
+    case DECODER_INSPECT:
+        decoder_inspect(req, in, out, ans);
+        break;
+
+    case DECODER_IMAGE:
+    case DECODER_STICKER:
+        decoder_image(req, in, out, ans);
+        break;
+
+    case DECODER_VOICE:
+    case DECODER_AUDIO:
+        decoder_audio(req, in, out, ans);
+        break;
+
+    case DECODER_VIDEO:
+        decoder_video(in, ans);
+        break;
+
+    default:
+        decoder_fail(ans, DECODER_UNKNOWN, "unknown task");
+    }
+
+    if (ans->error[0] != '\0' && ans->verdict == DECODER_OK) {
+        ans->verdict = DECODER_CORRUPT;
+    }
+}
+
+
+static void
+decoder_limits(decoder_hello_t *hello)
 {
     struct rlimit  limit;
+
+    hello->version = DECODER_VERSION;
+    hello->request_size = sizeof(decoder_request_t);
+    hello->answer_size = sizeof(decoder_answer_t);
 
     /* signals to the whole service are for the child, which lets its job
        end; the closed socket ends this process */
@@ -101,6 +162,7 @@ decoder_limits(void)
 #ifndef __SANITIZE_ADDRESS__
     limit.rlim_cur = limit.rlim_max = DECODER_MEMORY;
     setrlimit(RLIMIT_AS, &limit);
+    hello->memory = DECODER_MEMORY;
 #endif
 }
 
@@ -168,17 +230,15 @@ decoder_write(int fd, const void *data, size_t size, int64_t offset,
     const char  *p;
 
     if (offset < 0 || offset + size > DECODER_FILE_MAX) {
-        snprintf(ans->error, sizeof(ans->error), "the result is too large");
-        return false;
+        return decoder_fail(ans, DECODER_REFUSED, "the result is too large");
     }
 
     for (p = data; size > 0; p += n, offset += n, size -= n) {
         n = pwrite(fd, p, size, offset);
 
         if (n <= 0) {
-            snprintf(ans->error, sizeof(ans->error), "cannot write: %s",
-                     strerror(errno));
-            return false;
+            return decoder_fail(ans, DECODER_REFUSED, "cannot write: %s",
+                                strerror(errno));
         }
     }
 
@@ -187,20 +247,17 @@ decoder_write(int fd, const void *data, size_t size, int64_t offset,
 
 
 bool
-decoder_takes(const char *types, const char *type)
+decoder_fail(decoder_answer_t *ans, decoder_verdict_t verdict,
+    const char *fmt, ...)
 {
-    size_t       len, n;
-    const char  *p;
+    va_list  args;
 
-    len = strcspn(type, "; ");
-
-    for (p = types; *p != '\0'; p += n + strspn(p + n, " ")) {
-        n = strcspn(p, " ");
-
-        if (n == len && strncasecmp(p, type, n) == 0) {
-            return true;
-        }
+    if (ans->error[0] == '\0') {
+        va_start(args, fmt);
+        vsnprintf(ans->error, sizeof(ans->error), fmt, args);
+        va_end(args);
+        ans->verdict = verdict;
     }
 
-    return *types == '\0';
+    return false;
 }

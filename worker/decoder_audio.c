@@ -3,6 +3,7 @@
  */
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,7 +16,6 @@
 
 #include "decoder.h"
 #include "decoder_io.h"
-#include "media_worker.h"
 
 
 /*
@@ -322,7 +322,7 @@ decoder_as_is(decoder_audio_t *a)
         }
     }
 
-    snprintf(a->ans->type, sizeof(a->ans->type), "%s", f->type);
+    snprintf(a->ans->result.type, sizeof(a->ans->result.type), "%s", f->type);
     return true;
 }
 
@@ -416,11 +416,12 @@ decoder_run(decoder_audio_t *a)
     }
 
     if (a->encoder != NULL) {
-        snprintf(a->ans->type, sizeof(a->ans->type), "%s", DECODER_OPUS);
-        a->ans->size = a->out.size;
+        snprintf(a->ans->result.type, sizeof(a->ans->result.type), "%s", DECODER_OPUS);
+        a->ans->result.size = a->out.size;
     }
 
-    a->ans->duration = (a->samples + DECODER_RATE - 1) / DECODER_RATE;
+    a->ans->duration_ms = (a->samples * 1000 + DECODER_RATE - 1)
+                          / DECODER_RATE;
     decoder_waveform(a);
 
     return true;
@@ -662,6 +663,8 @@ decoder_waveform(decoder_audio_t *a)
         volumes[i] = sqrt(sum / (to - from));
         peak = volumes[i] > peak ? volumes[i] : peak;
     }
+
+    a->ans->has_waveform = 1;
 
     for (i = 0; i < DECODER_WAVEFORM; i++) {
         a->ans->waveform[i] = peak > 0 ? lround(100 * volumes[i] / peak) : 0;

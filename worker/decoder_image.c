@@ -3,6 +3,7 @@
  */
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -18,7 +19,6 @@
 #pragma GCC diagnostic pop
 
 #include "decoder.h"
-#include "media_worker.h"
 
 
 /*
@@ -115,6 +115,14 @@ decoder_image_init(void)
 
 
 void
+decoder_image_inspect(const decoder_request_t *req, int in, int out,
+    decoder_answer_t *ans)
+{
+    decoder_image(req, in, out, ans);
+}
+
+
+void
 decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
@@ -135,14 +143,14 @@ decoder_image(const decoder_request_t *req, int in, int out,
     }
 
     if (image.type->mime == NULL) {
-        snprintf(ans->error, sizeof(ans->error), "no decoder for this type");
+        decoder_fail(ans, DECODER_UNKNOWN, "no decoder for this type");
         return;
     }
 
     image.wand = NewMagickWand();
     ok = decoder_head(&image);
 
-    if (ok && req->task == DECODER_THUMBNAIL) {
+    if (ok && req->task == DECODER_INSPECT) {
         ok = decoder_thumbnail(&image);
 
     } else if (ok && req->task == DECODER_STICKER) {
@@ -345,8 +353,8 @@ decoder_picture(decoder_image_t *image)
         && image->size <= image->req->max_size
         && MagickGetImageDepth(image->wand) <= 8 && space != CMYKColorspace)
     {
-        snprintf(image->ans->type, sizeof(image->ans->type), "%s",
-                 image->type->mime);
+        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
+                 "%s", image->type->mime);
         image->ans->as_is = 1;
         return true;
     }
@@ -467,8 +475,8 @@ decoder_sticker(decoder_image_t *image)
         && image->ans->height == DECODER_STICKER_EDGE
         && image->size <= max_size)
     {
-        snprintf(image->ans->type, sizeof(image->ans->type), "%s",
-                 image->type->mime);
+        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
+                 "%s", image->type->mime);
         image->ans->as_is = 1;
         return true;
     }
@@ -587,14 +595,11 @@ decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
     MagickRelinquishMemory(bytes);
 
     if (ok) {
-        snprintf(image->ans->type, sizeof(image->ans->type), "%s", type);
-        image->ans->size = size;
-    }
-
-    /* a thumbnail is small, what matters is what it is of */
-    if (ok && image->req->task != DECODER_THUMBNAIL) {
-        image->ans->width = MagickGetImageWidth(image->wand);
-        image->ans->height = MagickGetImageHeight(image->wand);
+        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
+                 "%s", type);
+        image->ans->result.size = size;
+        image->ans->result.width = MagickGetImageWidth(image->wand);
+        image->ans->result.height = MagickGetImageHeight(image->wand);
     }
 
     return ok;

@@ -2,6 +2,7 @@
  * Copyright (C) ngx_media contributors
  */
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -116,7 +116,19 @@ download_fetched(child_t *child, attachment_t *a)
     a->reason[0] = '\0';
     start = now_ms();
 
-    if (!ingest_type(a) || !download_allowed(a)) {
+    switch (ingest_inspect(a)) {
+
+    case 0:
+        if (download_allowed(a)) {
+            break;
+        }
+
+        return ingest_fail(child, a, "sniff");
+
+    case -1:
+        return ingest_again(child, a, "sniff");
+
+    default:
         return ingest_fail(child, a, "sniff");
     }
 

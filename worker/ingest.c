@@ -1,17 +1,22 @@
 /*
  * Copyright (C) ngx_media contributors
  *
- * What the jobs of media_download and media_upload have in common: the type
- * of a file, its headers and its thumbnail, and how a stage ends.
+ * What the jobs of media_download and media_upload have in common: what a
+ * file is, its headers and its thumbnail, and how a stage ends.
  */
 
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "decoder.h"
 #include "media_worker.h"
 
 
+#define INGEST_PREVIEWS  "image/jpeg image/webp"
+
+
+static bool ingest_type(attachment_t *a);
 static bool ingest_unknown_allowed(const attachment_t *a);
 
 
@@ -56,17 +61,59 @@ ingest_fail(child_t *child, attachment_t *a, const char *stage)
 }
 
 
+int
+ingest_inspect(attachment_t *a)
+{
+    decoder_answer_t  ans;
+
+    if (inspect(a->fd, a->declared, conf.thumb_size, INGEST_PREVIEWS, &ans,
+                &a->preview)
+        != 0)
+    {
+        fetch_reason(a, "there is no decoder");
+        return -1;
+    }
+
+    snprintf(a->sniffed, sizeof(a->sniffed), "%s", ans.type);
+    snprintf(a->inspected, sizeof(a->inspected), "%s", ans.error);
+
+    if (ans.verdict != DECODER_OK) {
+        log_msg(LOG_INFO, "file is not understood", "type", ans.type,
+                "reason", ans.error, NULL);
+    }
+
+    if (a->preview != -1) {
+        a->preview_size = ans.result.size;
+        a->preview_width = ans.result.width;
+        a->preview_height = ans.result.height;
+        snprintf(a->preview_type, sizeof(a->preview_type), "%s",
+                 ans.result.type);
+    }
+
+    a->metadata = metadata_json(&ans);
+
+    return ingest_type(a) ? 0 : 1;
+}
+
+
 /*
  * The content decides: the declared type is kept, with its parameters, only
  * if it names the same format.
  */
-bool
+static bool
 ingest_type(attachment_t *a)
 {
     size_t       i;
     media_str_t  declared, sniffed, type;
 
-    if (sniff_type(a->fd, a->size, a->sniffed, sizeof(a->sniffed)) != 0) {
+    /* what even libmagic dies of is nothing that anybody may run */
+    if (a->sniffed[0] == '\0' && a->category == MEDIA_CATEGORY_DOCUMENT) {
+        strcpy(a->sniffed, "application/octet-stream");
+        strcpy(a->type, a->sniffed);
+        return true;
+    }
+
+    if (a->sniffed[0] == '\0') {
         fetch_reason(a, "the type of the content cannot be told");
         return false;
     }
@@ -176,38 +223,36 @@ ingest_disposition(char *dst, size_t size, const attachment_t *a,
 }
 
 
-/* an image that cannot be decoded is a warning: the file itself is stored */
+/* a file that cannot be read is a warning: it is stored as it came */
 int
 ingest_thumbnail(child_t *child, attachment_t *a)
 {
     int          rc;
-    char         error[256], thumb_key[MEDIA_KEY_MAX];
+    char         thumb_key[MEDIA_KEY_MAX];
     long         status;
     int64_t      start;
-    image_t      image;
     media_str_t  key;
-
-    if (strncmp(a->sniffed, "image/", 6) != 0) {
-        return 0;
-    }
 
     start = now_ms();
     media_str_set(&key, a->key, strlen(a->key));
 
-    rc = image_thumbnail(a->fd, a->sniffed, conf.thumb_size,
-                         conf.thumb_quality, &image, error, sizeof(error));
-    a->width = image.width;
-    a->height = image.height;
+    if (a->preview == -1) {
 
-    if (rc != 0 || media_key_thumb(thumb_key, sizeof(thumb_key), key) < 0) {
-        log_msg(LOG_WARN, "no thumbnail", "reason", error, NULL);
-        ingest_hop(child, a, "thumbnail", "failed", error, start);
+        if (strncmp(a->sniffed, "image/", 6) == 0) {
+            log_msg(LOG_WARN, "no thumbnail", "reason", a->inspected, NULL);
+            ingest_hop(child, a, "thumbnail", "failed", a->inspected, start);
+        }
+
         return 0;
     }
 
-    rc = store_put_checked(child, thumb_key, image.thumb_fd, image.thumb_size,
-                           "image/jpeg", NULL, &status);
-    close(image.thumb_fd);
+    if (media_key_thumb(thumb_key, sizeof(thumb_key), key) < 0) {
+        log_msg(LOG_WARN, "no thumbnail", "reason", "key is too long", NULL);
+        return 0;
+    }
+
+    rc = store_put_checked(child, thumb_key, a->preview, a->preview_size,
+                           a->preview_type, NULL, &status);
 
     if (rc != 0) {
         fetch_reason(a, "S3 did not store the thumbnail: HTTP %ld", status);
@@ -216,8 +261,9 @@ ingest_thumbnail(child_t *child, attachment_t *a)
 
     strcpy(a->thumb_key, thumb_key);
     ingest_hop(child, a, "thumbnail", "ok",
-                 log_fmt("%dx%d, %lld bytes", image.width, image.height,
-                         (long long) image.thumb_size), start);
+               log_fmt("%dx%d, %lld bytes", a->preview_width,
+                       a->preview_height, (long long) a->preview_size),
+               start);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "child.h"
+#include "decoder.h"
 
 
 enum {
@@ -20,6 +21,7 @@ enum {
 
 static void main_help(FILE *out);
 static int main_check(bool print);
+static int main_decoder(void);
 
 
 int
@@ -32,12 +34,6 @@ main(int argc, char **argv)
         { "migrate", no_argument, NULL, MAIN_MIGRATE },
         { NULL, 0, NULL, 0 }
     };
-
-    /* the decoder is limited and knows no secrets: before anything else */
-
-    if (argc == 2 && strcmp(argv[1], "--decoder") == 0) {
-        return decoder_main();
-    }
 
     while ((option = getopt_long(argc, argv, "htTv", options, NULL)) != -1) {
         switch (option) {
@@ -119,6 +115,24 @@ main_check(bool print)
     }
 
     fprintf(stderr, "media-worker: configuration is valid\n");
+
+    return main_decoder();
+}
+
+
+/* how it is confined, as it says itself */
+static int
+main_decoder(void)
+{
+    decoder_hello_t  hello;
+
+    if (decode_check(&hello) != 0) {
+        fprintf(stderr, "media-worker: media-decode cannot be started\n");
+        return EXIT_CONFIG;
+    }
+
+    fprintf(stderr, "media-worker: decoder: memory %lld MiB\n",
+            (long long) hello.memory / (1024 * 1024));
 
     return EXIT_OK;
 }

@@ -72,6 +72,11 @@ typedef struct {
     int     lease;                  /* seconds a child may hold a row */
     int     max_jobs;               /* of a child, then it is replaced */
     int64_t max_rss;                /* bytes, likewise */
+    int     max_duration;           /* what a file may have: seconds */
+    int64_t max_expansion;          /* bytes out of an archive */
+    int     max_frames;
+    int     max_pages;
+    int64_t max_pixels;             /* of all frames */
     int     thumb_size;             /* pixels */
     int     thumb_quality;
     int     sweep_interval;         /* seconds */
@@ -319,24 +324,6 @@ int store_key_of_url(char *dst, size_t size, const char *url);
 int sign_url(char *dst, size_t size, const char *key, time_t expires);
 
 
-/* image.c: thumbnails, made in a separate, limited process (decode.c) */
-typedef struct {
-    int      width;                 /* of the original, orientation applied */
-    int      height;
-    int      thumb_fd;              /* a JPEG in an unlinked file, or -1 */
-    int64_t  thumb_size;
-} image_t;
-
-/*
- * Reads an image file of a known type, gives dimensions and a thumbnail.
- * Returns 0, or -1 with a readable reason in error.
- */
-int image_thumbnail(int fd, const char *mime, int max_edge, int quality,
-    image_t *image, char *error, size_t error_size);
-/* decoder.c: that process's main(), reached by "media-worker --decoder" */
-int decoder_main(void);
-
-
 /*
  * The download chain.  attachment.c owns the row, fetch.c brings the bytes,
  * provider.c asks the providers' APIs, download.c is the job.
@@ -398,8 +385,13 @@ struct attachment_s {
     char              type[100];    /* what it is stored as */
     char              key[MEDIA_KEY_MAX];
     char              thumb_key[MEDIA_KEY_MAX];     /* "" if none */
-    int               width;        /* 0 if not an image */
-    int               height;
+    char             *metadata;     /* a JSON object, malloc()ed; or NULL */
+    int               preview;      /* an unlinked file, or -1 */
+    int64_t           preview_size;
+    int               preview_width;
+    int               preview_height;
+    char              preview_type[64];
+    char              inspected[160];   /* why there is no preview, or "" */
     char              reason[480];  /* why it failed, by source */
     bool              locked;       /* the lease is this session's */
 
@@ -424,16 +416,18 @@ int attachment_cancel(child_t *child, const char *id, const char *reason);
 void attachment_free(child_t *child, attachment_t *a);
 
 /*
- * ingest.c: what both ways in have in common.  ingest_type() takes the type
- * that was declared if the content is of it, else a->reason says why not.
+ * ingest.c: what both ways in have in common.  ingest_inspect() asks the
+ * decoder what the file is, and takes the type that was declared if the
+ * content is of it.  Returns 0, 1 if a->reason says why the file is not taken,
+ * or -1 if there is no decoder.
  */
-bool ingest_type(attachment_t *a);
+int ingest_inspect(attachment_t *a);
 /* its file name, made up if it has none (C041), with an extension */
 void ingest_name(char *dst, size_t size, const attachment_t *a);
 /* Content-Disposition of the object (RFC 6266) */
 void ingest_disposition(char *dst, size_t size, const attachment_t *a,
     const char *name);
-/* dimensions, and a thumbnail beside a->key; -1 if S3 did not store it */
+/* the preview becomes one beside a->key; -1 if S3 did not store it */
 int ingest_thumbnail(child_t *child, attachment_t *a);
 void ingest_hop(child_t *child, const attachment_t *a, const char *stage,
     const char *outcome, const char *detail, int64_t start);
@@ -476,9 +470,6 @@ void fetch_reason(attachment_t *a, const char *fmt, ...)
 int fetch_timeout(int64_t size);
 /* media_url_choose()'s cdn: NULL if it is WhatsApp's own */
 const char *fetch_cdn(void);
-
-/* sniff.c: a file's MIME type by its content; "application/x-empty" */
-int sniff_type(int fd, int64_t size, char *dst, size_t dst_size);
 
 /* provider.c */
 fetch_result_t provider_fetch(child_t *child, attachment_t *a);

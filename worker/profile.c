@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "decoder.h"
 #include "media_worker.h"
 
 
@@ -39,10 +40,10 @@ static fetch_result_t profile_ask(child_t *child, profile_t *p);
 static fetch_result_t profile_fetch(child_t *child, profile_t *p);
 static int profile_write(void *data, const char *s, size_t len);
 static job_result_t profile_save(child_t *child, profile_t *p);
-static job_result_t profile_undecoded(child_t *child, const profile_t *p,
-    bool thumb);
-static int profile_put(child_t *child, const profile_t *p, const char *key,
-    const char *mime, int edge);
+static job_result_t profile_put(child_t *child, profile_t *p,
+    const char *type, int thumb, int64_t size);
+static job_result_t profile_undecoded(child_t *child, const profile_t *p);
+static int profile_put_edge(child_t *child, const profile_t *p);
 static job_result_t profile_update(child_t *child, profile_t *p);
 
 
@@ -284,37 +285,62 @@ profile_write(void *data, const char *s, size_t len)
 static job_result_t
 profile_save(child_t *child, profile_t *p)
 {
-    int          rc;
-    bool         thumb;
-    char         type[100];
-    long         status;
-    media_str_t  s;
+    int               thumb;
+    media_str_t       s;
+    job_result_t      rc;
+    decoder_answer_t  ans;
 
-    if (sniff_type(p->fd, p->size, type, sizeof(type)) != 0) {
-        return JOB_DONE;
+    if (inspect(p->fd, "", conf.thumb_size, "image/jpeg", &ans, &thumb) != 0)
+    {
+        return JOB_AGAIN;
     }
 
-    media_str_set(&s, type, strlen(type));
+    media_str_set(&s, ans.type, strlen(ans.type));
 
     if (!media_mime_allowed(&conf.mime, MEDIA_CATEGORY_PROFILE_PIC, s)) {
-        log_msg(LOG_WARN, "profile picture is no picture", "type", type,
+        log_msg(LOG_WARN, "profile picture is no picture", "type", ans.type,
                 NULL);
-        return JOB_DONE;
+        rc = JOB_DONE;
+
+    } else if (thumb == -1) {
+        log_msg(LOG_WARN, "profile picture not decoded", "reason", ans.error,
+                NULL);
+        rc = JOB_DONE;
+
+    } else {
+        rc = profile_put(child, p, ans.type, thumb, ans.result.size);
     }
 
-    /* the thumbnail first: what cannot be decoded is not stored */
-    rc = profile_put(child, p, p->thumb_key, type, conf.thumb_size);
-    thumb = rc == 0;
-
-    if (thumb) {
-        rc = strcmp(type, "image/jpeg") == 0
-             ? store_put_checked(child, p->key, p->fd, p->size, type,
-                                 "inline", &status)
-             : profile_put(child, p, p->key, type, PROFILE_EDGE_MAX);
+    if (thumb != -1) {
+        close(thumb);
     }
+
+    return rc;
+}
+
+
+/* the thumbnail first: what cannot be decoded is not stored */
+static job_result_t
+profile_put(child_t *child, profile_t *p, const char *type, int thumb,
+    int64_t size)
+{
+    int   rc;
+    long  status;
+
+    if (store_put_checked(child, p->thumb_key, thumb, size, "image/jpeg",
+                          "inline", &status)
+        != 0)
+    {
+        return JOB_AGAIN;
+    }
+
+    rc = strcmp(type, "image/jpeg") == 0
+         ? store_put_checked(child, p->key, p->fd, p->size, type, "inline",
+                             &status)
+         : profile_put_edge(child, p);
 
     if (rc > 0) {
-        return profile_undecoded(child, p, thumb);
+        return profile_undecoded(child, p);
     }
 
     return rc == 0 ? profile_update(child, p) : JOB_AGAIN;
@@ -323,41 +349,39 @@ profile_save(child_t *child, profile_t *p)
 
 /* the thumbnail may be another one all the same */
 static job_result_t
-profile_undecoded(child_t *child, const profile_t *p, bool thumb)
+profile_undecoded(child_t *child, const profile_t *p)
 {
-    if (thumb) {
-        if (purge_add(child, p->thumb_key, NULL) != 0) {
-            return JOB_AGAIN;
-        }
-
-        (void) purge_publish(child);
+    if (purge_add(child, p->thumb_key, NULL) != 0) {
+        return JOB_AGAIN;
     }
+
+    (void) purge_publish(child);
 
     return JOB_DONE;
 }
 
 
-/* puts the picture as a JPEG of that size; 1 if it cannot be decoded */
+/* puts the picture as a JPEG; 1 if it cannot be decoded */
 static int
-profile_put(child_t *child, const profile_t *p, const char *key,
-    const char *mime, int edge)
+profile_put_edge(child_t *child, const profile_t *p)
 {
-    int      rc;
-    char     error[256];
-    long     status;
-    image_t  image;
+    int               fd, rc;
+    long              status;
+    decoder_answer_t  ans;
 
-    if (image_thumbnail(p->fd, mime, edge, conf.thumb_quality, &image, error,
-                        sizeof(error)) != 0)
-    {
-        log_msg(LOG_WARN, "profile picture not decoded", "reason", error,
+    if (inspect(p->fd, "", PROFILE_EDGE_MAX, "image/jpeg", &ans, &fd) != 0) {
+        return -1;
+    }
+
+    if (fd == -1) {
+        log_msg(LOG_WARN, "profile picture not decoded", "reason", ans.error,
                 NULL);
         return 1;
     }
 
-    rc = store_put_checked(child, key, image.thumb_fd, image.thumb_size,
-                           "image/jpeg", "inline", &status);
-    close(image.thumb_fd);
+    rc = store_put_checked(child, p->key, fd, ans.result.size, "image/jpeg",
+                           "inline", &status);
+    close(fd);
 
     return rc;
 }

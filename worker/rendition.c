@@ -62,7 +62,7 @@ typedef struct {
     const char              *key;       /* of the original, likewise */
     const char              *type;
     int64_t                  size;
-    char                     sniffed[64];
+    char                     sniffed[100];
     rendition_t             *r;
     char                    *error;
     size_t                   error_size;
@@ -379,17 +379,8 @@ rendition_make(rendition_job_t *job, int fd)
     req.max_animated = job->form->max_animated;
     snprintf(req.types, sizeof(req.types), "%s", job->rule->types);
 
-    if (sniff_type(fd, job->size, job->sniffed, sizeof(job->sniffed)) != 0) {
-        return rendition_failed(job, "its type cannot be told");
-    }
-
-    /* not all that a decoder reads is known to libmagic */
-    if (strcmp(job->sniffed, "application/octet-stream") == 0) {
-        snprintf(job->sniffed, sizeof(job->sniffed), "%.*s",
-                 (int) strcspn(job->type, "; "), job->type);
-    }
-
-    snprintf(req.mime, sizeof(req.mime), "%s", job->sniffed);
+    snprintf(req.mime, sizeof(req.mime), "%.*s",
+             (int) strcspn(job->type, "; "), job->type);
     out = file_temp();
 
     if (out == -1) {
@@ -397,9 +388,17 @@ rendition_make(rendition_job_t *job, int fd)
     }
 
     if (decode(fd, out, &req, &ans) != 0) {
-        rc = RENDITION_AGAIN;
+        close(out);
+        return RENDITION_AGAIN;
+    }
 
-    } else if (req.task == DECODER_VIDEO && ans.error[0] != '\0') {
+    /* not all that a decoder reads is known to libmagic */
+    snprintf(job->sniffed, sizeof(job->sniffed), "%s",
+             ans.verdict == DECODER_FAILED
+             || strcmp(ans.type, "application/octet-stream") == 0
+             ? req.mime : ans.type);
+
+    if (req.task == DECODER_VIDEO && ans.error[0] != '\0') {
         rc = rendition_refuse(job, "WhatsApp takes videos with H.264 and, if"
                               " any, AAC audio; %s", ans.error);
 
@@ -441,14 +440,14 @@ rendition_made(rendition_job_t *job, int fd, const decoder_answer_t *ans)
         return rendition_record(job, ans);
     }
 
-    if (!rendition_takes(job->rule, ans->type,
-                         ans->as_is ? job->size : ans->size))
+    if (!rendition_takes(job->rule, ans->result.type,
+                         ans->as_is ? job->size : ans->result.size))
     {
         return rendition_failed(job, "the decoder failed");
     }
 
-    rendition_original(job, ans->type);
-    r->duration = ans->duration;
+    rendition_original(job, ans->result.type);
+    r->duration = (ans->duration_ms + 999) / 1000;
 
     if (!ans->as_is) {
         n = snprintf(r->key, sizeof(r->key), "%s_%s.%s", job->key,
@@ -458,7 +457,7 @@ rendition_made(rendition_job_t *job, int fd, const decoder_answer_t *ans)
             return rendition_failed(job, "its name is too long");
         }
 
-        r->size = ans->size;
+        r->size = ans->result.size;
 
         if (store_put_checked(job->child, r->key, fd, r->size, r->type, NULL,
                               &status) != 0)
@@ -532,6 +531,7 @@ static rendition_result_t
 rendition_record(rendition_job_t *job, const decoder_answer_t *ans)
 {
     char          waveform[MEDIA_BASE64_LEN(DECODER_WAVEFORM) + 1];
+    int           width, height;
     PGresult     *result;
     const char   *params[9];
     rendition_t  *r;
@@ -544,13 +544,15 @@ rendition_record(rendition_job_t *job, const decoder_answer_t *ans)
     params[3] = r->type;
     params[4] = log_fmt("%lld", (long long) r->size);
 
-    if (ans != NULL && ans->width > 0 && ans->height > 0) {
-        params[5] = log_fmt("%d", ans->width);
-        params[6] = log_fmt("%d", ans->height);
+    if (ans != NULL) {
+        width = ans->as_is ? ans->width : ans->result.width;
+        height = ans->as_is ? ans->height : ans->result.height;
+        params[5] = width == 0 ? NULL : log_fmt("%d", width);
+        params[6] = height == 0 ? NULL : log_fmt("%d", height);
     }
 
-    if (ans != NULL && ans->duration > 0) {
-        params[7] = log_fmt("%d", ans->duration);
+    if (r->duration > 0) {
+        params[7] = log_fmt("%d", r->duration);
     }
 
     if (ans != NULL && job->form->task == DECODER_VOICE) {

@@ -348,7 +348,15 @@ upload_verify(child_t *child, upload_t *u, attachment_t *a)
 
     (void) child;
 
-    if (!ingest_type(a)) {
+    switch (ingest_inspect(a)) {
+
+    case 0:
+        break;
+
+    case -1:
+        return STAGE_AGAIN;
+
+    default:
         return STAGE_FAILED;
     }
 

@@ -10,7 +10,7 @@
  *     run_job sweep uploads
  *     run_job get KEY >FILE
  *     run_job put KEY FILE TYPE
- *     run_job thumbnail FILE TYPE OUT ...
+ *     run_job inspect FILE TYPE OUT ...
  *     run_job decode KIND FILE TYPE OUT ...       as a rendition is made
  *     run_job rendition ATTACHMENT_ID PROVIDER KIND ...
  *     run_job http URL TRUSTED HOST               guarded, redirects followed
@@ -35,7 +35,7 @@ static job_result_t run_process(child_t *child, const char *json);
 static int run_sweep(child_t *child, char **argv);
 static int run_get(child_t *child, char **argv);
 static int run_put(child_t *child, char **argv);
-static int run_thumbnail(child_t *child, char **argv);
+static int run_inspect(child_t *child, char **argv);
 static int run_decode(child_t *child, char **argv);
 static int run_rendition(child_t *child, char **argv);
 static int run_http(child_t *child, char **argv);
@@ -54,7 +54,7 @@ static const struct {
     { "sweep",     run_sweep     },
     { "get",       run_get       },
     { "put",       run_put       },
-    { "thumbnail", run_thumbnail },
+    { "inspect",   run_inspect   },
     { "decode",    run_decode    },
     { "rendition", run_rendition },
     { "http",      run_http      },
@@ -67,10 +67,6 @@ main(int argc, char **argv)
     int      rc;
     size_t   i;
     child_t  child;
-
-    if (argc > 1 && strcmp(argv[1], "--decoder") == 0) {
-        return decoder_main();
-    }
 
     if (argc < 3 || conf_load() != 0 || log_open() != 0) {
         return 2;
@@ -227,34 +223,40 @@ run_put(child_t *child, char **argv)
 
 
 static int
-run_thumbnail(child_t *child, char **argv)
+run_inspect(child_t *child, char **argv)
 {
-    int      fd, rc;
-    char     error[256];
-    image_t  image;
-    int64_t  start;
+    int                fd, out, rc;
+    char              *json;
+    int64_t            start;
+    decoder_answer_t   ans;
+
+    static const char *const  verdicts[] = { "ok", "refused", "corrupt",
+                                             "encrypted", "unknown",
+                                             "failed" };
 
     (void) child;
 
     for ( /* void */ ; argv[0] != NULL && argv[1] && argv[2]; argv += 3) {
         fd = open(argv[0], O_RDONLY);
-        error[0] = '\0';
         start = now_ms();
-        rc = image_thumbnail(fd, argv[1], conf.thumb_size, conf.thumb_quality,
-                             &image, error, sizeof(error));
+        rc = inspect(fd, argv[1], conf.thumb_size, "image/jpeg image/webp",
+                     &ans, &out);
 
-        printf("rc=%d width=%d height=%d size=%lld ms=%lld error=%s\n", rc,
-               image.width, image.height, (long long) image.thumb_size,
-               (long long) (now_ms() - start), error);
+        json = metadata_json(&ans);
+        printf("rc=%d\tverdict=%s\ttype=%s\tms=%lld\tsize=%lld\t"
+               "result=%s\tmetadata=%s\tmade_by=%s\terror=%s\n", rc,
+               verdicts[ans.verdict], ans.type,
+               (long long) (now_ms() - start),
+               (long long) ans.result.size, ans.result.type, json,
+               ans.made_by, ans.error);
         fflush(stdout);
+        free(json);
         close(fd);
 
-        if (rc != 0) {
-            continue;
+        if (out != -1) {
+            run_save(argv[2], out);
+            close(out);
         }
-
-        run_save(argv[2], image.thumb_fd);
-        close(image.thumb_fd);
     }
 
     return 0;
@@ -269,8 +271,9 @@ run_decode(child_t *child, char **argv)
     decoder_answer_t   ans;
     decoder_request_t  req;
 
-    static const char *const  kinds[] = { "thumbnail", "image", "sticker",
-                                          "voice", "audio", "video", NULL };
+    static const char *const  kinds[] = { "sniff", "inspect", "image",
+                                          "sticker", "voice", "audio", "m4a",
+                                          "video", NULL };
 
     (void) child;
 
@@ -279,6 +282,8 @@ run_decode(child_t *child, char **argv)
         strcpy(req.types, "none");
         snprintf(req.mime, sizeof(req.mime), "%s", argv[2]);
         req.cpu_time = 60;
+        req.max_edge = conf.thumb_size;
+        req.quality = conf.thumb_quality;
         req.max_size = 16 * 1024 * 1024;
 
         for (i = 0; kinds[i] != NULL; i++) {
@@ -294,9 +299,10 @@ run_decode(child_t *child, char **argv)
 
         printf("rc=%d width=%d height=%d size=%lld duration=%d ms=%lld "
                "decoder=%d error=%s\n", rc, ans.width, ans.height,
-               (long long) ans.size, ans.duration,
+               (long long) ans.result.size,
+               (int) ((ans.duration_ms + 999) / 1000),
                (long long) (now_ms() - start),
-               strcmp(ans.error, "the decoder failed") != 0, ans.error);
+               ans.verdict != DECODER_FAILED, ans.error);
         fflush(stdout);
 
         if (ans.error[0] == '\0') {

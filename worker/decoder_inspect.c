@@ -1,0 +1,54 @@
+/*
+ * Copyright (C) ngx_media contributors
+ */
+
+#include <string.h>
+
+#include "decoder.h"
+
+
+/*
+ * What a file is, told by what reads its type; content that lies about its
+ * type finds something else that cannot read it.
+ */
+
+
+typedef struct {
+    const char  *types;             /* a type, or how some begin */
+    void       (*inspect)(const decoder_request_t *req, int in, int out,
+                          decoder_answer_t *ans);
+} decoder_family_t;
+
+
+/* the first that fits */
+static const decoder_family_t  decoder_families[] = {
+    { "image/",                                       decoder_image_inspect },
+    { "audio/",                                       decoder_av            },
+    { "video/",                                       decoder_av            },
+    { "application/ogg",                              decoder_av            },
+    { "application/pdf",                              decoder_pdf           },
+    { "application/vnd.openxmlformats-officedocument",
+                                                      decoder_office        },
+    { "application/vnd.oasis.opendocument.",          decoder_office        },
+    { "application/zip",                              decoder_office        },
+    { "application/json",                             decoder_office        },
+    { "text/",                                        decoder_office        },
+    { NULL,                                           NULL                  }
+};
+
+
+void
+decoder_inspect(const decoder_request_t *req, int in, int out,
+    decoder_answer_t *ans)
+{
+    const decoder_family_t  *f;
+
+    for (f = decoder_families; f->types != NULL; f++) {
+        if (strncmp(ans->type, f->types, strlen(f->types)) == 0) {
+            f->inspect(req, in, out, ans);
+            return;
+        }
+    }
+
+    decoder_fail(ans, DECODER_UNKNOWN, "no decoder for this type");
+}

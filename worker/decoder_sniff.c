@@ -1,0 +1,63 @@
+/*
+ * Copyright (C) ngx_media contributors
+ */
+
+#include <magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "decoder.h"
+
+
+/*
+ * The type of a file by its content (libmagic), in the decoder process.
+ * Compressed files and archives are not looked into.
+ */
+
+
+#define DECODER_SNIFF_MAX  (256 * 1024)     /* bytes libmagic looks at */
+
+
+static magic_t  decoder_magic;
+
+
+/* without a database there is no decoder */
+void
+decoder_sniff_init(void)
+{
+    size_t  limit;
+
+    decoder_magic = magic_open(MAGIC_MIME_TYPE | MAGIC_NO_CHECK_COMPRESS
+                               | MAGIC_NO_CHECK_TAR);
+
+    if (decoder_magic == NULL || magic_load(decoder_magic, NULL) != 0) {
+        exit(1);
+    }
+
+    limit = DECODER_SNIFF_MAX;
+    magic_setparam(decoder_magic, MAGIC_PARAM_BYTES_MAX, &limit);
+}
+
+
+bool
+decoder_sniff(int in, decoder_answer_t *ans)
+{
+    const char  *type;
+
+    if (lseek(in, 0, SEEK_END) == 0) {
+        snprintf(ans->type, sizeof(ans->type), "application/x-empty");
+        return true;
+    }
+
+    lseek(in, 0, SEEK_SET);
+    type = magic_descriptor(decoder_magic, in);
+
+    if (type == NULL) {
+        return decoder_fail(ans, DECODER_UNKNOWN,
+                            "the type of the content cannot be told");
+    }
+
+    snprintf(ans->type, sizeof(ans->type), "%s", type);
+    return true;
+}
