@@ -149,6 +149,10 @@ media_base64_update(media_base64_t *ctx, void *dst, const char *src,
     unsigned char        *p;
     const unsigned char  *s, *last;
 
+    if (len == 0) {
+        return 0;
+    }
+
     p = dst;
     s = (const unsigned char *) src;
     last = s + len;

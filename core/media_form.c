@@ -507,6 +507,10 @@ form_disposition(media_form_part_t *part, char *name, size_t *name_len,
     size_t       n, file, extended;
     media_str_t  type, key, rest;
 
+    if (value.len == 0) {
+        return MEDIA_ERROR;
+    }
+
     n = form_token(value.data, value.data + value.len);
     media_str_set(&type, value.data, n);
 
