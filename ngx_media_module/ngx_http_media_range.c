@@ -101,12 +101,13 @@ ngx_http_media_range_content(ngx_http_request_t *r, off_t *start, off_t *end,
         return NGX_DECLINED;
     }
 
-    *end = ngx_http_media_range_number(&p) + 1;
+    *end = ngx_http_media_range_number(&p);
 
-    if (*end <= *start || *p++ != '/') {
+    if (*end < *start || *end == NGX_MAX_OFF_T_VALUE || *p++ != '/') {
         return NGX_DECLINED;
     }
 
+    (*end)++;
     *total = ngx_http_media_range_number(&p);
 
     return (*total >= *end && *p == '\0') ? NGX_OK : NGX_DECLINED;
