@@ -3,7 +3,10 @@
  *
  * A virus scan by ClamAV's daemon, with the command INSTREAM (clamd(8)): the
  * file goes over the socket in pieces, so that clamd needs no access to it.
- * What clamd did not look at in full is never clean.
+ *
+ * What clamd did not look at in full is never clean.  It says OK to that
+ * unless its configuration has AlertExceedsMax, which no command tells: a
+ * file that is nested too deeply for any limit does.
  */
 
 #define _GNU_SOURCE
@@ -16,87 +19,265 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "media_crc.h"
 #include "media_worker.h"
 
 
 #define CLAMD_PIECE       65536
-#define CLAMD_CONNECT     5             /* seconds */
-#define CLAMD_TIMEOUT     120           /* seconds for a piece, or a verdict */
+#define CLAMD_CONNECT     5000          /* ms */
 #define CLAMD_ANSWER_MAX  512
+#define CLAMD_RATE        (1024 * 1024) /* bytes a second that it has to take */
+
+/* more than MaxRecursion is anywhere; 17 is the default */
+#define CLAMD_NESTED      250
+#define CLAMD_GZIP        23            /* bytes around a stored block */
+#define CLAMD_SALT        16
+#define CLAMD_PROBE_MAX   (CLAMD_NESTED * CLAMD_GZIP + CLAMD_SALT)
+#define CLAMD_PROBE_TIME  60000         /* ms that its outcome is good for */
 
 /* what clamd calls files beyond its limits, with AlertExceedsMax */
 #define CLAMD_LIMITS      "Heuristics.Limits.Exceeded"
 
 
-static int clamd_connect(void);
-static int clamd_connect_unix(const char *path);
-static int clamd_connect_tcp(const char *address);
-static int clamd_open(int family, const struct sockaddr *sa, socklen_t len);
-static int clamd_send_file(int s, int fd, int64_t size);
-static int clamd_send(int s, const void *data, size_t len);
-static int clamd_answer(int s, char *answer, size_t size);
+typedef struct {
+    int      fd;
+    int64_t  until;             /* now_ms() that all has to be done by */
+} clamd_t;
+
+
+static scan_result_t clamd_probe(char *error, size_t size);
+static int clamd_probe_file(void);
+static size_t clamd_gzip(unsigned char *dst, size_t len);
+static void clamd_little_endian(unsigned char *dst, uint32_t n);
+static scan_result_t clamd_ask(int fd, int64_t size, char *error,
+    size_t error_size);
+static int clamd_connect(clamd_t *c);
+static int clamd_connect_unix(clamd_t *c, const char *path);
+static int clamd_connect_tcp(clamd_t *c, const char *address);
+static int clamd_open(clamd_t *c, int family, const struct sockaddr *sa,
+    socklen_t len);
+static bool clamd_wait(const clamd_t *c, short events, int64_t until);
+static int clamd_send_file(const clamd_t *c, int fd, int64_t size);
+static int clamd_send(const clamd_t *c, const void *data, size_t len);
+static int clamd_answer(const clamd_t *c, char *answer, size_t size);
 static scan_result_t clamd_verdict(char *answer, char *error, size_t size);
+
+
+static int64_t  clamd_probed;           /* now_ms() of the last good one */
 
 
 scan_result_t
 clamd_scan(int fd, int64_t size, char *error, size_t error_size)
 {
-    int   s, rc;
-    char  answer[CLAMD_ANSWER_MAX];
+    bool           blind;
+    scan_result_t  rc;
 
-    if (conf.clamd_address[0] == '\0') {
-        return SCAN_CLEAN;
+    blind = false;
+    error[0] = '\0';
+
+    if (clamd_probed == 0 || now_ms() - clamd_probed > CLAMD_PROBE_TIME) {
+        rc = clamd_probe(error, error_size);
+
+        if (rc == SCAN_AWAY) {
+            return rc;
+        }
+
+        blind = rc == SCAN_BLIND;
     }
 
-    s = clamd_connect();
+    rc = clamd_ask(fd, size, error, error_size);
 
-    if (s == -1) {
+    if (blind && rc == SCAN_CLEAN) {
+        return SCAN_BLIND;
+    }
+
+    /* it may come back as another one */
+    if (rc == SCAN_AWAY || rc == SCAN_ERROR) {
+        clamd_probed = 0;
+    }
+
+    if (rc == SCAN_ERROR) {
+        log_msg(LOG_ERR, "clamd has no verdict", "answer", error, NULL);
+    }
+
+    return rc;
+}
+
+
+scan_result_t
+clamd_check(char *error, size_t size)
+{
+    error[0] = '\0';
+
+    return clamd_probe(error, size);
+}
+
+
+/* SCAN_CLEAN if a verdict is one; never an error of the file that waits */
+
+static scan_result_t
+clamd_probe(char *error, size_t size)
+{
+    int            fd;
+    int64_t        len;
+    scan_result_t  rc;
+
+    fd = clamd_probe_file();
+
+    if (fd == -1) {
+        snprintf(error, size, "no temporary file");
+        return SCAN_AWAY;
+    }
+
+    len = lseek(fd, 0, SEEK_END);
+    rc = clamd_ask(fd, len, error, size);
+    close(fd);
+
+    switch (rc) {
+
+    case SCAN_TOO_LARGE:
+        error[0] = '\0';
+        clamd_probed = now_ms();
+        return SCAN_CLEAN;
+
+    case SCAN_CLEAN:
+    case SCAN_INFECTED:
+        snprintf(error, size, "clamd says nothing of files beyond its"
+                 " limits: clamd.conf needs AlertExceedsMax yes and"
+                 " ScanArchive yes");
+        log_msg(LOG_ERR, "clamd is not to be trusted", "reason", error, NULL);
+        return SCAN_BLIND;
+
+    default:
+        return SCAN_AWAY;
+    }
+}
+
+
+/*
+ * A gzip file in a gzip file and so on.  What is in the middle is never the
+ * same, as clamd remembers by its hash what was clean.
+ */
+
+static int
+clamd_probe_file(void)
+{
+    int              i, fd;
+    size_t           len;
+    struct timespec  now;
+
+    static unsigned char  probe[CLAMD_PROBE_MAX];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    len = snprintf((char *) probe, CLAMD_SALT, "%lx%x", now.tv_nsec,
+                   (unsigned) getpid());
+    len = len < CLAMD_SALT ? len : CLAMD_SALT - 1;
+
+    for (i = 0; i < CLAMD_NESTED; i++) {
+        len = clamd_gzip(probe, len);
+    }
+
+    fd = file_temp();
+
+    if (fd != -1 && file_write(fd, (char *) probe, len) != 0) {
+        close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/* in place, as a stored block (RFC 1951, 3.2.4; RFC 1952) */
+
+static size_t
+clamd_gzip(unsigned char *dst, size_t len)
+{
+    unsigned char  sum[4], *p;
+    media_crc_t    crc;
+
+    static const unsigned char  head[] = {
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1
+    };
+
+    media_crc_init(&crc, MEDIA_CRC32);
+    media_crc_update(&crc, dst, len);
+    media_crc_final(&crc, sum);
+
+    p = dst + sizeof(head) + 4;
+    memmove(p, dst, len);
+    memcpy(dst, head, sizeof(head));
+    clamd_little_endian(dst + sizeof(head),
+                        (uint32_t) len | ~(uint32_t) len << 16);
+    clamd_little_endian(p + len, (uint32_t) sum[0] << 24 | sum[1] << 16
+                                 | sum[2] << 8 | sum[3]);
+    clamd_little_endian(p + len + 4, (uint32_t) len);
+
+    return len + CLAMD_GZIP;
+}
+
+
+static void
+clamd_little_endian(unsigned char *dst, uint32_t n)
+{
+    dst[0] = n;
+    dst[1] = n >> 8;
+    dst[2] = n >> 16;
+    dst[3] = n >> 24;
+}
+
+
+static scan_result_t
+clamd_ask(int fd, int64_t size, char *error, size_t error_size)
+{
+    int      rc;
+    char     answer[CLAMD_ANSWER_MAX];
+    clamd_t  c;
+
+    c.until = now_ms() + conf.scan_timeout * 1000LL
+              + size / CLAMD_RATE * 1000;
+
+    if (clamd_connect(&c) != 0) {
         snprintf(error, error_size, "clamd is away");
-        return SCAN_ERROR;
+        return SCAN_AWAY;
     }
 
     /* an answer may come before the end: the file is too large */
 
-    rc = clamd_send_file(s, fd, size);
+    rc = clamd_send_file(&c, fd, size);
 
-    if (clamd_answer(s, answer, sizeof(answer)) != 0 || rc < 0) {
+    if (clamd_answer(&c, answer, sizeof(answer)) != 0 || rc < 0) {
         snprintf(error, error_size, "clamd did not answer");
-        close(s);
+        close(c.fd);
         return SCAN_ERROR;
     }
 
-    close(s);
+    close(c.fd);
 
     return clamd_verdict(answer, error, error_size);
 }
 
 
 static int
-clamd_connect(void)
+clamd_connect(clamd_t *c)
 {
-    int             s;
-    struct timeval  tv;
+    int  rc;
 
-    s = strncmp(conf.clamd_address, "unix:", 5) == 0
-        ? clamd_connect_unix(conf.clamd_address + 5)
-        : clamd_connect_tcp(conf.clamd_address);
+    rc = strncmp(conf.clamd_address, "unix:", 5) == 0
+         ? clamd_connect_unix(c, conf.clamd_address + 5)
+         : clamd_connect_tcp(c, conf.clamd_address);
 
-    if (s == -1) {
+    if (rc != 0) {
         log_msg(LOG_ERR, "clamd is away", "address", conf.clamd_address,
                 "reason", strerror(errno), NULL);
-        return -1;
     }
 
-    tv = (struct timeval) { CLAMD_TIMEOUT, 0 };
-    (void) setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    (void) setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-
-    return s;
+    return rc;
 }
 
 
 static int
-clamd_connect_unix(const char *path)
+clamd_connect_unix(clamd_t *c, const char *path)
 {
     struct sockaddr_un  sa;
 
@@ -104,16 +285,16 @@ clamd_connect_unix(const char *path)
     sa.sun_family = AF_UNIX;
     snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 
-    return clamd_open(AF_UNIX, (struct sockaddr *) &sa, sizeof(sa));
+    return clamd_open(c, AF_UNIX, (struct sockaddr *) &sa, sizeof(sa));
 }
 
 
 /* "host:port", "[::1]:port" */
 
 static int
-clamd_connect_tcp(const char *address)
+clamd_connect_tcp(clamd_t *c, const char *address)
 {
-    int               s;
+    int               rc;
     char              host[256];
     const char       *port;
     struct addrinfo   hints, *list, *ai;
@@ -134,50 +315,79 @@ clamd_connect_tcp(const char *address)
         return -1;
     }
 
-    s = -1;
+    rc = -1;
 
-    for (ai = list; ai != NULL && s == -1; ai = ai->ai_next) {
-        s = clamd_open(ai->ai_family, ai->ai_addr, ai->ai_addrlen);
+    for (ai = list; ai != NULL && rc != 0; ai = ai->ai_next) {
+        rc = clamd_open(c, ai->ai_family, ai->ai_addr, ai->ai_addrlen);
     }
 
     freeaddrinfo(list);
 
-    return s;
+    return rc;
 }
 
 
 static int
-clamd_open(int family, const struct sockaddr *sa, socklen_t len)
+clamd_open(clamd_t *c, int family, const struct sockaddr *sa, socklen_t len)
 {
-    int             s, err;
-    struct timeval  tv;
+    int        err;
+    socklen_t  size;
 
-    s = socket(family, SOCK_STREAM|SOCK_CLOEXEC, 0);
+    c->fd = socket(family, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0);
 
-    if (s == -1) {
+    if (c->fd == -1) {
         return -1;
     }
 
-    /* Linux has connect() obey it */
+    err = 0;
+    size = sizeof(err);
 
-    tv = (struct timeval) { CLAMD_CONNECT, 0 };
-    (void) setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-
-    if (connect(s, sa, len) != 0) {
+    if (connect(c->fd, sa, len) != 0) {
         err = errno;
-        close(s);
+
+        if (err == EINPROGRESS) {
+            err = clamd_wait(c, POLLOUT, now_ms() + CLAMD_CONNECT)
+                  ? 0 : ETIMEDOUT;
+        }
+
+        if (err == 0) {
+            (void) getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &size);
+        }
+    }
+
+    if (err != 0) {
+        close(c->fd);
         errno = err;
         return -1;
     }
 
-    return s;
+    return 0;
+}
+
+
+static bool
+clamd_wait(const clamd_t *c, short events, int64_t until)
+{
+    int            n;
+    int64_t        left;
+    struct pollfd  pfd;
+
+    pfd.fd = c->fd;
+    pfd.events = events;
+
+    do {
+        left = until - now_ms();
+        n = left <= 0 ? 0 : poll(&pfd, 1, (int) left);
+    } while (n == -1 && errno == EINTR);
+
+    return n == 1;
 }
 
 
 /* 0, 1 if clamd had something to say before the end, or -1 */
 
 static int
-clamd_send_file(int s, int fd, int64_t size)
+clamd_send_file(const clamd_t *c, int fd, int64_t size)
 {
     off_t          offset;
     ssize_t        n;
@@ -186,11 +396,11 @@ clamd_send_file(int s, int fd, int64_t size)
 
     static char  piece[CLAMD_PIECE];
 
-    pfd.fd = s;
+    pfd.fd = c->fd;
     pfd.events = POLLIN;
     offset = 0;
 
-    if (clamd_send(s, "zINSTREAM", sizeof("zINSTREAM")) != 0) {
+    if (clamd_send(c, "zINSTREAM", sizeof("zINSTREAM")) != 0) {
         return -1;
     }
 
@@ -207,8 +417,8 @@ clamd_send_file(int s, int fd, int64_t size)
 
         len = htonl((uint32_t) n);
 
-        if (clamd_send(s, &len, sizeof(len)) != 0
-            || clamd_send(s, piece, (size_t) n) != 0)
+        if (clamd_send(c, &len, sizeof(len)) != 0
+            || clamd_send(c, piece, (size_t) n) != 0)
         {
             /* it may have closed after an answer */
             return 1;
@@ -219,20 +429,20 @@ clamd_send_file(int s, int fd, int64_t size)
 
     len = 0;
 
-    return clamd_send(s, &len, sizeof(len)) != 0;
+    return clamd_send(c, &len, sizeof(len)) != 0;
 }
 
 
 static int
-clamd_send(int s, const void *data, size_t len)
+clamd_send(const clamd_t *c, const void *data, size_t len)
 {
     ssize_t      n;
     const char  *p = data;
 
     while (len > 0) {
-        n = send(s, p, len, MSG_NOSIGNAL);
+        n = send(c->fd, p, len, MSG_NOSIGNAL);
 
-        if (n == -1 && errno == EINTR) {
+        if (n == -1 && errno == EAGAIN && clamd_wait(c, POLLOUT, c->until)) {
             continue;
         }
 
@@ -251,7 +461,7 @@ clamd_send(int s, const void *data, size_t len)
 /* up to the zero that ends it */
 
 static int
-clamd_answer(int s, char *answer, size_t size)
+clamd_answer(const clamd_t *c, char *answer, size_t size)
 {
     size_t   len;
     ssize_t  n;
@@ -259,11 +469,11 @@ clamd_answer(int s, char *answer, size_t size)
     len = 0;
 
     while (len < size) {
-        n = recv(s, answer + len, size - len, 0);
-
-        if (n == -1 && errno == EINTR) {
-            continue;
+        if (!clamd_wait(c, POLLIN, c->until)) {
+            return -1;
         }
+
+        n = recv(c->fd, answer + len, size - len, 0);
 
         if (n <= 0) {
             return -1;
@@ -285,10 +495,16 @@ clamd_answer(int s, char *answer, size_t size)
 static scan_result_t
 clamd_verdict(char *answer, char *error, size_t size)
 {
-    char    *name;
+    char    *p, *name;
     size_t   len;
 
     len = strlen(answer);
+
+    for (p = answer; *p != '\0'; p++) {
+        if (*p < 0x20 || *p > 0x7e) {
+            *p = '?';
+        }
+    }
 
     if (strcmp(answer, "stream: OK") == 0) {
         return SCAN_CLEAN;
@@ -306,7 +522,6 @@ clamd_verdict(char *answer, char *error, size_t size)
     }
 
     snprintf(error, size, "clamd: %s", answer);
-    log_msg(LOG_ERR, "clamd has no verdict", "answer", answer, NULL);
 
     return strncmp(answer, "INSTREAM size limit exceeded", 28) == 0
            ? SCAN_TOO_LARGE : SCAN_ERROR;

@@ -45,6 +45,9 @@ extern const conf_type_t  conf_time;    /* int, seconds */
 extern const conf_type_t  conf_size;    /* int64_t, bytes */
 extern const conf_type_t  conf_level;
 extern const conf_type_t  conf_format;
+extern const conf_type_t  conf_retry_accept;        /* one of the words */
+extern const conf_type_t  conf_reject_quarantine;
+extern const conf_type_t  conf_reject_accept;
 extern const conf_type_t  conf_delays;
 extern const conf_type_t  conf_mime;
 

@@ -42,6 +42,12 @@ static const char *conf_parse_level(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_format(const conf_entry_t *e, conf_t *c,
     const char *value);
+static const char *conf_parse_retry_accept(const conf_entry_t *e, conf_t *c,
+    const char *value);
+static const char *conf_parse_reject_quarantine(const conf_entry_t *e,
+    conf_t *c, const char *value);
+static const char *conf_parse_reject_accept(const conf_entry_t *e, conf_t *c,
+    const char *value);
 static const char *conf_parse_delays(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_mime(const conf_entry_t *e, conf_t *c,
@@ -98,6 +104,15 @@ const conf_type_t  conf_level = {
 };
 const conf_type_t  conf_format = {
     conf_parse_format, conf_print_string, true
+};
+const conf_type_t  conf_retry_accept = {
+    conf_parse_retry_accept, conf_print_string, true
+};
+const conf_type_t  conf_reject_quarantine = {
+    conf_parse_reject_quarantine, conf_print_string, true
+};
+const conf_type_t  conf_reject_accept = {
+    conf_parse_reject_accept, conf_print_string, true
 };
 const conf_type_t  conf_delays = {
     conf_parse_delays, conf_print_delays, false
@@ -378,6 +393,40 @@ conf_parse_format(const conf_entry_t *e, conf_t *c, const char *value)
 {
     if (strcmp(value, "logfmt") != 0 && strcmp(value, "json") != 0) {
         return "must be logfmt or json";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_retry_accept(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    if (strcmp(value, "retry") != 0 && strcmp(value, "accept") != 0) {
+        return "must be retry or accept";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_reject_quarantine(const conf_entry_t *e, conf_t *c,
+    const char *value)
+{
+    if (strcmp(value, "reject") != 0 && strcmp(value, "quarantine") != 0) {
+        return "must be reject or quarantine";
+    }
+
+    return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_reject_accept(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    if (strcmp(value, "reject") != 0 && strcmp(value, "accept") != 0) {
+        return "must be reject or accept";
     }
 
     return conf_parse_string(e, c, value);

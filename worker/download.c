@@ -19,6 +19,7 @@
 
 static job_result_t download_run(child_t *child, attachment_t *a);
 static job_result_t download_fetched(child_t *child, attachment_t *a);
+static job_result_t download_inspected(child_t *child, attachment_t *a);
 static bool download_allowed(attachment_t *a);
 static int download_key(attachment_t *a, char *name, size_t size);
 static job_result_t download_put(child_t *child, attachment_t *a);
@@ -109,11 +110,32 @@ download_run(child_t *child, attachment_t *a)
 static job_result_t
 download_fetched(child_t *child, attachment_t *a)
 {
+    /* what sources before the good one said is in the hops */
+    a->reason[0] = '\0';
+
+    switch (scan_attachment(child, a)) {
+
+    case SCAN_PASSED:
+        return download_inspected(child, a);
+
+    case SCAN_AGAIN:
+        return ingest_again(child, a, "scan");
+
+    case SCAN_RETRY:
+        return ingest_retry(child, a, "scan");
+
+    default:
+        return ingest_fail(child, a, "scan");
+    }
+}
+
+
+static job_result_t
+download_inspected(child_t *child, attachment_t *a)
+{
     int64_t       start;
     job_result_t  result;
 
-    /* what sources before the good one said is in the hops */
-    a->reason[0] = '\0';
     start = now_ms();
 
     switch (ingest_inspect(a)) {

@@ -22,6 +22,7 @@ enum {
 static void main_help(FILE *out);
 static int main_check(bool print);
 static int main_decoder(void);
+static int main_scanner(void);
 
 
 int
@@ -116,7 +117,11 @@ main_check(bool print)
 
     fprintf(stderr, "media-worker: configuration is valid\n");
 
-    return main_decoder();
+    if (main_decoder() != EXIT_OK) {
+        return EXIT_CONFIG;
+    }
+
+    return main_scanner();
 }
 
 
@@ -135,4 +140,23 @@ main_decoder(void)
             (long long) hello.memory / (1024 * 1024));
 
     return EXIT_OK;
+}
+
+
+/* one that is away may come */
+static int
+main_scanner(void)
+{
+    char           error[256];
+    scan_result_t  rc;
+
+    if (conf.clamd_address[0] == '\0') {
+        return EXIT_OK;
+    }
+
+    rc = clamd_check(error, sizeof(error));
+    fprintf(stderr, "media-worker: virus scanner: %s\n",
+            rc == SCAN_CLEAN ? "ready" : error);
+
+    return rc == SCAN_BLIND ? EXIT_CONFIG : EXIT_OK;
 }

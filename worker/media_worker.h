@@ -79,6 +79,10 @@ typedef struct {
     int64_t max_pixels;             /* of all frames */
     int     thumb_size;             /* pixels */
     int     thumb_quality;
+    char   *scan_error;             /* "retry" or "accept" */
+    char   *scan_infected;          /* "reject" or "quarantine" */
+    char   *scan_too_large;         /* "reject" or "accept" */
+    int     scan_timeout;           /* seconds */
     int     sweep_interval;         /* seconds */
     int     stop_timeout;           /* seconds children have to finish */
     int     send_attempts;          /* of a message, then it has failed */
@@ -551,18 +555,39 @@ rendition_result_t rendition_get(child_t *child, const char *attachment,
 
 
 /*
- * clamd.c: a virus scan by INSTREAM, if one is configured; error has the
- * signature's name, or why there is no verdict
+ * clamd.c: a virus scan by INSTREAM; error has the signature's name, the
+ * limit, or why there is no verdict
  */
 typedef enum {
-    SCAN_CLEAN = 0,                 /* or no scanner is configured */
+    SCAN_CLEAN = 0,
     SCAN_INFECTED,
-    SCAN_TOO_LARGE,                 /* not scanned */
-    SCAN_ERROR
+    SCAN_TOO_LARGE,                 /* not scanned, or not in full */
+    SCAN_ERROR,                     /* of this file */
+    SCAN_BLIND,                     /* it calls clean what it did not scan */
+    SCAN_AWAY
 } scan_result_t;
 
 scan_result_t clamd_scan(int fd, int64_t size, char *error,
     size_t error_size);
+/* whether it is to be trusted: SCAN_CLEAN, SCAN_BLIND or SCAN_AWAY */
+scan_result_t clamd_check(char *error, size_t size);
+
+/* scan.c: what the configuration makes of clamd's verdict */
+typedef enum {
+    SCAN_PASSED = 0,                /* or no scanner is configured */
+    SCAN_REFUSED,
+    SCAN_RETRY,
+    SCAN_AGAIN                      /* our own backend is away */
+} scan_outcome_t;
+
+/*
+ * Of a->fd, before anything of it is stored; all but SCAN_PASSED come with
+ * a->reason.  Nothing else is left of an infected file than its copy in the
+ * quarantine, quarantine/{tenant}/{id}, if there is to be one.
+ */
+scan_outcome_t scan_attachment(child_t *child, attachment_t *a);
+/* of a file that is no attachment; the reason is logged */
+scan_outcome_t scan_file(int fd, int64_t size);
 
 
 /*

@@ -39,6 +39,7 @@ static job_result_t profile_run(child_t *child, profile_t *p);
 static fetch_result_t profile_ask(child_t *child, profile_t *p);
 static fetch_result_t profile_fetch(child_t *child, profile_t *p);
 static int profile_write(void *data, const char *s, size_t len);
+static job_result_t profile_scan(child_t *child, profile_t *p);
 static job_result_t profile_save(child_t *child, profile_t *p);
 static job_result_t profile_put(child_t *child, profile_t *p,
     const char *type, int thumb, int64_t size);
@@ -168,7 +169,7 @@ profile_run(child_t *child, profile_t *p)
     switch (rc) {
 
     case FETCH_OK:
-        return profile_save(child, p);
+        return profile_scan(child, p);
 
     case FETCH_RETRY:
         return JOB_RETRY;
@@ -279,6 +280,26 @@ profile_write(void *data, const char *s, size_t len)
 
     p->size += len;
     return file_write(p->fd, s, len);
+}
+
+
+static job_result_t
+profile_scan(child_t *child, profile_t *p)
+{
+    switch (scan_file(p->fd, p->size)) {
+
+    case SCAN_PASSED:
+        return profile_save(child, p);
+
+    case SCAN_RETRY:
+        return JOB_RETRY;
+
+    case SCAN_AGAIN:
+        return JOB_AGAIN;
+
+    default:
+        return JOB_DONE;
+    }
 }
 
 

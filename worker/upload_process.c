@@ -46,9 +46,9 @@ static stage_result_t upload_seal_copy(child_t *child, upload_t *u,
     attachment_t *a);
 static stage_result_t upload_fetch(child_t *child, upload_t *u,
     attachment_t *a);
-static stage_result_t upload_verify(child_t *child, upload_t *u,
-    attachment_t *a);
 static stage_result_t upload_scan(child_t *child, upload_t *u,
+    attachment_t *a);
+static stage_result_t upload_verify(child_t *child, upload_t *u,
     attachment_t *a);
 static stage_result_t upload_store(child_t *child, upload_t *u,
     attachment_t *a);
@@ -71,8 +71,8 @@ static const upload_stage_t  upload_stages[] = {
     { "lease", upload_lease, NULL },
     { "seal", upload_seal, NULL },
     { "fetch", upload_fetch, NULL },
-    { "verify", upload_verify, NULL },
-    { "scan", upload_scan, "verified" },
+    { "scan", upload_scan, NULL },
+    { "verify", upload_verify, "verified" },
     { "store", upload_store, "stored" },
     { NULL, upload_thumbnail, NULL },
     { "rendition", upload_rendition, NULL },
@@ -334,6 +334,30 @@ upload_fetch(child_t *child, upload_t *u, attachment_t *a)
 }
 
 
+/* its hop is written */
+
+static stage_result_t
+upload_scan(child_t *child, upload_t *u, attachment_t *a)
+{
+    (void) u;
+
+    switch (scan_attachment(child, a)) {
+
+    case SCAN_PASSED:
+        return STAGE_NONE;
+
+    case SCAN_REFUSED:
+        return STAGE_FAILED;
+
+    case SCAN_RETRY:
+        return STAGE_RETRY;
+
+    default:
+        return STAGE_AGAIN;
+    }
+}
+
+
 /* nginx asked the same of what the browser said; this is of what came */
 
 static stage_result_t
@@ -381,35 +405,6 @@ upload_verify(child_t *child, upload_t *u, attachment_t *a)
     fetch_reason(a, "%s (%s, %s)", text, u->kind, a->type);
 
     return STAGE_FAILED;
-}
-
-
-static stage_result_t
-upload_scan(child_t *child, upload_t *u, attachment_t *a)
-{
-    char  error[256];
-
-    (void) child;
-    (void) u;
-
-    switch (clamd_scan(a->fd, a->size, error, sizeof(error))) {
-
-    case SCAN_CLEAN:
-        return conf.clamd_address[0] == '\0' ? STAGE_NONE : STAGE_OK;
-
-    case SCAN_INFECTED:
-        fetch_reason(a, "the file contains a virus: %s", error);
-        return STAGE_FAILED;
-
-    case SCAN_TOO_LARGE:
-        fetch_reason(a, "the file is too large for the virus scanner");
-        return STAGE_FAILED;
-
-    default:
-        fetch_reason(a, "the file could not be scanned for viruses: %s",
-                     error);
-        return STAGE_RETRY;
-    }
 }
 
 
