@@ -249,6 +249,31 @@ media_mime_defaults(media_mime_policy_t *policy)
 }
 
 
+void
+media_mime_copy(media_mime_policy_t *dst, const media_mime_policy_t *src)
+{
+    size_t                    i, n;
+    const char               *p;
+    media_mime_rule_t        *rule;
+    const media_mime_rule_t  *from;
+
+    *dst = *src;
+
+    for (i = 0; i < MEDIA_CATEGORY_MAX; i++) {
+        rule = &dst->rules[i];
+        from = &src->rules[i];
+
+        for (n = 0; n < from->ntypes; n++) {
+            p = from->types[n].data;
+
+            if (p >= from->text && p < from->text + MEDIA_MIME_TEXT_MAX) {
+                rule->types[n].data = rule->text + (p - from->text);
+            }
+        }
+    }
+}
+
+
 int
 media_mime_set(media_mime_policy_t *policy, media_category_t category,
     const char *property, media_str_t value)

@@ -48,10 +48,13 @@ typedef struct {
  * Fills in the defaults: image 10 MiB (jpeg png gif webp heic heif), audio
  * 16 MiB, document 25 MiB, video 50 MiB, sticker 1 MiB (image/webp,
  * application/was), profile_pic 5 MiB; ttl 604800, 259200, 86400, 604800,
- * 604800, 0.  OTHER takes no type, ttl 86400.  A policy is not to be copied
- * once media_mime_set() changed its types.
+ * 604800, 0.  OTHER takes no type, ttl 86400.
  */
 void media_mime_defaults(media_mime_policy_t *policy);
+
+/* an assignment would leave dst's types in src, once they were set */
+void media_mime_copy(media_mime_policy_t *dst,
+    const media_mime_policy_t *src);
 
 /*
  * Sets one property of a category: "max_size" (bytes, suffix k, m or g),

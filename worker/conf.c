@@ -158,6 +158,7 @@ conf_load_for(const char *const *names)
     }
 
     conf = c;
+    media_mime_copy(&conf.mime, &c.mime);
     conf_loaded = true;
 
     return 0;

@@ -155,7 +155,7 @@ test_settings(void)
     char                 list[MEDIA_MIME_TYPES_MAX * 5 + 6];
     size_t               i;
     media_mime_rule_t   *rule;
-    media_mime_policy_t  policy;
+    media_mime_policy_t  copy, policy;
 
     static const struct {
         const char  *property;
@@ -210,6 +210,14 @@ test_settings(void)
        "types of the list only");
     ok(media_mime_allowed(&policy, MEDIA_CATEGORY_STICKER,
                           str("image/webp")), "other categories as before");
+
+    media_mime_copy(&copy, &policy);
+    memset(&policy, 0, sizeof(policy));
+    ok(media_mime_allowed(&copy, MEDIA_CATEGORY_IMAGE, str("image/png")),
+       "a copy stands on its own");
+    ok(media_mime_allowed(&copy, MEDIA_CATEGORY_AUDIO, str("audio/ogg")),
+       "a copy has the defaults");
+    media_mime_copy(&policy, &copy);
 
     ok(media_mime_set(&policy, MEDIA_CATEGORY_IMAGE, "types", str("image"))
        == MEDIA_ERROR && rule->ntypes == 3, "no slash");
