@@ -30,7 +30,8 @@ sub bytes { "the bytes of $_[0]" }
 for my $tenant (@tenants) {
     $t->put($_, bytes($_)) for map { $_->($tenant) } values %kind;
 }
-$t->put("uploads/$_/x.jpg", 'quarantined') for @tenants;
+$t->put("uploads/$_/x.jpg", 'uploaded') for @tenants;
+$t->put("quarantine/$_/x.jpg", 'infected') for @tenants;
 $t->put('webhooks/1', 'a webhook');
 
 $t->key_file('keys.json', $t->jwks);
@@ -180,8 +181,9 @@ for my $way (sort keys %way) {
             }
         }
 
-        for my $key ("uploads/$tenant/x.jpg", 'webhooks/1', "chat/$tenant",
-            "Chat/$tenant/x", "chat/" . uc($tenant) . '/x')
+        for my $key ("uploads/$tenant/x.jpg", "quarantine/$tenant/x.jpg",
+            'webhooks/1', "chat/$tenant", "Chat/$tenant/x",
+            "chat/" . uc($tenant) . '/x')
         {
             same("$way, $tenant: $key",
                 [ 'GET', uri('media', $way, "chat/$tenant/c1/absent-$key",

@@ -9,6 +9,7 @@ package Clamd;
 use strict;
 use warnings;
 
+use Digest::MD5 qw(md5_hex);
 use E2E qw(wait_until slurp);
 use Exporter qw(import);
 use File::Temp qw(tempdir);
@@ -30,13 +31,16 @@ sub eicar {
 }
 
 
-# its sockets, once it listens; undef if it does not, and it says why
+# its sockets, once it listens; undef if it does not, and it says why.
+# "infected" are more files that it has a signature of, Test-1 and so on.
 
 sub clamd_start {
     my (%conf) = @_;
     my $dir = tempdir(CLEANUP => 1);
     my $port = IO::Socket::INET->new(Listen => 1,
         LocalAddr => '127.0.0.1')->sockport;
+    my @infected = @{ delete $conf{infected} // [] };
+    my $n = 0;
 
     %conf = (DatabaseDirectory => $dir, TemporaryDirectory => $dir,
         LocalSocket => "$dir/clamd", TCPSocket => $port,
@@ -44,7 +48,8 @@ sub clamd_start {
         AlertExceedsMax => 'yes', Foreground => 'yes', %conf);
 
     write_file("$dir/test.hdb", "44d88612fea8a8f36de82e1278abb02f:68:"
-        . "Eicar-Test\n");
+        . "Eicar-Test\n", map { md5_hex($_) . ':' . length($_) . ':Test-'
+            . ++$n . "\n" } @infected);
     write_file("$dir/clamd.conf", join '', map { "$_ $conf{$_}\n" }
         sort keys %conf);
 
@@ -154,10 +159,10 @@ sub exact {
 
 
 sub write_file {
-    my ($name, $text) = @_;
+    my ($name, @text) = @_;
 
     open my $f, '>', $name or die "$name: $!\n";
-    print $f $text;
+    print $f @text;
     close $f;
 }
 
