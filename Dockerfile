@@ -6,9 +6,10 @@ FROM debian:trixie-slim AS build
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
         gcc make pkg-config nginx-dev libavcodec-dev libavformat-dev \
-        libavutil-dev libcurl4-openssl-dev libhiredis-dev libmagic-dev \
-        libmagickwand-dev libpq-dev librabbitmq-dev libssl-dev \
-        libswresample-dev libyajl-dev \
+        libavutil-dev libcairo2-dev libcurl4-openssl-dev libexpat1-dev \
+        libhiredis-dev libmagic-dev libmagickwand-dev libpoppler-glib-dev \
+        libpq-dev librabbitmq-dev libssl-dev libswresample-dev libyajl-dev \
+        libzip-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
@@ -52,10 +53,11 @@ CMD ["nginx", "-g", "daemon off;"]
 FROM debian:trixie-slim AS worker
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        ca-certificates libavcodec61 libavformat61 libavutil59 libcurl4t64 \
-        libhiredis1.1.0 libmagic1t64 libmagickwand-7.q16-10 \
-        libmagickcore-7.q16-10-extra libpq5 librabbitmq4 libswresample5 \
-        libyajl2 libheif-plugin-libde265 \
+        ca-certificates libavcodec61 libavformat61 libavutil59 libcairo2 \
+        libcurl4t64 libexpat1 libhiredis1.1.0 libmagic1t64 libmagickwand-7.q16-10 \
+        libmagickcore-7.q16-10-extra libpoppler-glib8t64 libpq5 \
+        librabbitmq4 libswresample5 libyajl2 libheif-plugin-libde265 libzip5 \
+        poppler-data zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin \
         media-worker

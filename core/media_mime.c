@@ -139,6 +139,10 @@ static const mime_pair_t  aliases[] = {
     { "application/csv", "text/csv" },
     { "text/x-csv", "text/csv" },
     { "text/comma-separated-values", "text/csv" },
+    { "application/xml", "text/xml" },
+    { "text/json", "application/json" },
+    { "text/x-vcard", "text/vcard" },
+    { "text/directory", "text/vcard" },
     { "application/x-zip-compressed", "application/zip" },
     { "application/x-zip", "application/zip" },
     { "application/x-cdf", "application/cdfv2" },
@@ -150,15 +154,17 @@ static const mime_pair_t  aliases[] = {
 
 /* declared, and what libmagic may rightly say of such a file */
 static const mime_pair_t  compatible[] = {
-    { DOCX, "application/zip" },
-    { XLSX, "application/zip" },
-    { PPTX, "application/zip" },
+    { DOCX, "application/encrypted" },      /* a password hides the rest */
+    { XLSX, "application/encrypted" },
+    { PPTX, "application/encrypted" },
     { "application/was", "application/zip" },
     { "application/msword", "application/cdfv2" },
     { "application/vnd.ms-excel", "application/cdfv2" },
     { "application/vnd.ms-powerpoint", "application/cdfv2" },
     { "application/vnd.ms-excel", "text/csv" },     /* Windows' type of .csv */
     { "application/vnd.ms-excel", "text/plain" },
+    { "application/json", "text/plain" },   /* a long one */
+    { "application/json", "application/x-ndjson" },
     { "text/csv", "text/plain" },
     { "text/csv", "inode/x-empty" },
     { "text/plain", "text/csv" },

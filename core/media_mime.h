@@ -82,7 +82,7 @@ int media_mime_allowed(const media_mime_policy_t *policy,
 /*
  * 1 if two types name the same format: equal after aliases are folded
  * (audio/x-wav = audio/wav, audio/x-m4a = audio/mp4, video/mp4 holding only
- * audio as audio/mp4, application/zip for docx and xlsx, text/plain for csv,
+ * audio as audio/mp4, application/encrypted for docx, text/plain for csv,
  * application/octet-stream as declared type matches anything ...).
  */
 int media_mime_matches(media_str_t declared, media_str_t detected);

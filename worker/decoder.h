@@ -123,6 +123,8 @@ typedef struct {
     uint8_t            animated;
     uint32_t           colour;          /* the dominant one, 0xRRGGBB */
 
+    uint8_t            expands;         /* DECODER_REFUSED: whoever opens it
+                                           gets too much; not to be stored */
     uint8_t            as_is;           /* 1: the file is good, there is no
                                            result but its type */
     decoder_result_t   result;          /* the preview or rendition */
@@ -173,6 +175,8 @@ bool decoder_fail(decoder_answer_t *ans, decoder_verdict_t verdict,
 /* decoder_sniff.c: ans->type */
 void decoder_sniff_init(void);
 bool decoder_sniff(int in, decoder_answer_t *ans);
+/* of text: "iso-8859-1", "unknown-8bit" */
+const char *decoder_sniff_charset(int in);
 
 /* decoder_inspect.c: by one of those below, as the type says */
 void decoder_inspect(const decoder_request_t *req, int in, int out,
@@ -185,13 +189,17 @@ void decoder_image_inspect(const decoder_request_t *req, int in, int out,
 void decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 
-/* decoder_pdf.c, decoder_office.c, decoder_av.c */
+/* decoder_pdf.c, decoder_office.c, decoder_text.c, decoder_av.c */
 void decoder_pdf(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 void decoder_office(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
+void decoder_text(const decoder_request_t *req, int in, int out,
+    decoder_answer_t *ans);
 void decoder_av(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
+/* ans->title: UTF-8 or nearly so, without control characters, cut */
+void decoder_title(decoder_answer_t *ans, const char *text);
 
 /* decoder_audio.c */
 void decoder_audio(const decoder_request_t *req, int in, int out,

@@ -27,12 +27,13 @@ static const decoder_family_t  decoder_families[] = {
     { "video/",                                       decoder_av            },
     { "application/ogg",                              decoder_av            },
     { "application/pdf",                              decoder_pdf           },
-    { "application/vnd.openxmlformats-officedocument",
-                                                      decoder_office        },
-    { "application/vnd.oasis.opendocument.",          decoder_office        },
     { "application/zip",                              decoder_office        },
-    { "application/json",                             decoder_office        },
-    { "text/",                                        decoder_office        },
+    { "application/encrypted",                        decoder_office        },
+    { "application/json",                             decoder_text          },
+    { "application/x-ndjson",                         decoder_text          },
+    { "application/csv",                              decoder_text          },
+    { "message/rfc822",                               decoder_text          },
+    { "text/",                                        decoder_text          },
     { NULL,                                           NULL                  }
 };
 

@@ -1,19 +1,396 @@
 /*
  * Copyright (C) ngx_media contributors
- *
- * PDF documents, in the decoder process.
  */
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <poppler.h>
+#include <zlib.h>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
+#if __has_include(<MagickWand/MagickWand.h>)
+#include <MagickWand/MagickWand.h>
+#else
+#include <wand/MagickWand.h>
+#endif
+#pragma GCC diagnostic pop
+
 #include "decoder.h"
+
+
+/*
+ * PDF documents in the decoder process: pages, title, and the first page as
+ * a picture.  Scripts, links and embedded files are left alone.
+ */
+
+
+#define PDF_OBJECTS  8          /* part of the expansion that is for object
+                                   streams: Poppler reads them whole */
+#define PDF_DICT     1024       /* bytes of a stream's dictionary */
+#define PDF_BUFFER   65536
+
+
+typedef struct {
+    const decoder_request_t  *req;
+    decoder_answer_t         *ans;
+    const char               *data;
+    size_t                    size;
+    int64_t                   expansion;    /* what is left of it */
+    PopplerDocument          *document;
+} pdf_t;
+
+
+static void pdf_read(pdf_t *pdf, int out);
+static bool pdf_check(pdf_t *pdf);
+static bool pdf_check_streams(pdf_t *pdf, z_stream *z, const char *name);
+static bool pdf_check_stream(pdf_t *pdf, z_stream *z, const char *name);
+static int pdf_count(const char *p, const char *end, const char *word);
+static bool pdf_inflate(pdf_t *pdf, z_stream *z, const char *data);
+static bool pdf_open(pdf_t *pdf);
+static void pdf_title(pdf_t *pdf);
+static void pdf_preview(pdf_t *pdf, int out);
+static cairo_surface_t *pdf_draw(pdf_t *pdf, PopplerPage *page);
+static void pdf_write(pdf_t *pdf, cairo_surface_t *surface, int out);
 
 
 void
 decoder_pdf(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
-    (void) req;
-    (void) in;
-    (void) out;
+    void   *data;
+    pdf_t   pdf;
 
-    decoder_fail(ans, DECODER_UNKNOWN, "no decoder for this type");
+    memset(&pdf, 0, sizeof(pdf_t));
+    pdf.req = req;
+    pdf.ans = ans;
+    pdf.size = lseek(in, 0, SEEK_END);
+    pdf.expansion = req->limits.expansion / PDF_OBJECTS;
+
+    snprintf(ans->made_by, sizeof(ans->made_by),
+             "poppler/%s cairo/%s libMagickWand/%s", poppler_get_version(),
+             cairo_version_string(), MagickLibVersionText);
+
+    data = mmap(NULL, pdf.size, PROT_READ, MAP_PRIVATE, in, 0);
+
+    if (data == MAP_FAILED) {
+        decoder_fail(ans, DECODER_REFUSED, "it is too large to be read");
+        return;
+    }
+
+    pdf.data = data;
+    pdf_read(&pdf, out);
+    munmap(data, pdf.size);
+}
+
+
+static void
+pdf_read(pdf_t *pdf, int out)
+{
+    if (!pdf_check(pdf) || !pdf_open(pdf)) {
+        return;
+    }
+
+    pdf->ans->pages = poppler_document_get_n_pages(pdf->document);
+
+    if (pdf->ans->pages <= 0) {
+        pdf->ans->pages = 0;
+        decoder_fail(pdf->ans, DECODER_CORRUPT, "it has no pages");
+
+    } else {
+        pdf_title(pdf);
+
+        if (pdf->ans->pages > pdf->req->limits.pages) {
+            decoder_fail(pdf->ans, DECODER_REFUSED,
+                         "it has %d pages, more than %d", pdf->ans->pages,
+                         pdf->req->limits.pages);
+        } else {
+            pdf_preview(pdf, out);
+        }
+    }
+
+    g_object_unref(pdf->document);
+}
+
+
+/*
+ * The dictionary of an object or cross-reference stream is never compressed
+ * itself (ISO 32000-1, 7.5.7), so that both are found without a parser.
+ */
+static bool
+pdf_check(pdf_t *pdf)
+{
+    bool      ok;
+    z_stream  z;
+
+    memset(&z, 0, sizeof(z_stream));
+
+    if (inflateInit(&z) != Z_OK) {
+        return decoder_fail(pdf->ans, DECODER_REFUSED, "no memory");
+    }
+
+    ok = pdf_check_streams(pdf, &z, "/ObjStm")
+         && pdf_check_streams(pdf, &z, "/XRef");
+    inflateEnd(&z);
+
+    return ok;
+}
+
+
+static bool
+pdf_check_streams(pdf_t *pdf, z_stream *z, const char *name)
+{
+    const char  *p, *end;
+
+    end = pdf->data + pdf->size;
+
+    for (p = pdf->data;
+         (p = memmem(p, end - p, name, strlen(name))) != NULL;
+         p += strlen(name))
+    {
+        if (!pdf_check_stream(pdf, z, p)) {
+            pdf->ans->expands = 1;
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+static bool
+pdf_check_stream(pdf_t *pdf, z_stream *z, const char *name)
+{
+    const char  *p, *start, *end;
+
+    end = pdf->data + pdf->size;
+    end = end - name > PDF_DICT ? name + PDF_DICT : end;
+    p = memmem(name, end - name, "stream", 6);
+
+    if (p == NULL) {
+        return true;
+    }
+
+    start = name - pdf->data > PDF_DICT ? name - PDF_DICT : pdf->data;
+
+    for (end = name; end > start && memcmp(end, " obj", 4) != 0; end--) {
+        /* void */
+    }
+
+    if (pdf_count(end, p, "/Fl") + pdf_count(end, p, "/LZW") > 1) {
+        return decoder_fail(pdf->ans, DECODER_REFUSED,
+                            "its objects are compressed twice");
+    }
+
+    p += 6;
+    end = pdf->data + pdf->size;
+
+    if (p < end && *p == '\r') {
+        p++;
+    }
+
+    if (p < end && *p == '\n') {
+        p++;
+    }
+
+    return pdf_inflate(pdf, z, p);
+}
+
+
+static int
+pdf_count(const char *p, const char *end, const char *word)
+{
+    int  n;
+
+    for (n = 0; (p = memmem(p, end - p, word, strlen(word))) != NULL; n++) {
+        p += strlen(word);
+    }
+
+    return n;
+}
+
+
+/* what is no such stream ends at once */
+static bool
+pdf_inflate(pdf_t *pdf, z_stream *z, const char *data)
+{
+    int            rc;
+    unsigned char  buffer[PDF_BUFFER];
+
+    inflateReset(z);
+    z->next_in = (unsigned char *) data;
+    z->avail_in = pdf->data + pdf->size - data;
+
+    do {
+        z->next_out = buffer;
+        z->avail_out = PDF_BUFFER;
+        rc = inflate(z, Z_NO_FLUSH);
+        pdf->expansion -= PDF_BUFFER - z->avail_out;
+
+        if (pdf->expansion < 0) {
+            return decoder_fail(pdf->ans, DECODER_REFUSED,
+                "its objects expand to more than %lld MiB",
+                (long long) pdf->req->limits.expansion / PDF_OBJECTS >> 20);
+        }
+
+    } while (rc == Z_OK && z->avail_in > 0);
+
+    return true;
+}
+
+
+static bool
+pdf_open(pdf_t *pdf)
+{
+    GBytes  *bytes;
+    GError  *error;
+
+    error = NULL;
+    bytes = g_bytes_new_static(pdf->data, pdf->size);
+    pdf->document = poppler_document_new_from_bytes(bytes, NULL, &error);
+    g_bytes_unref(bytes);
+
+    if (pdf->document != NULL) {
+        return true;
+    }
+
+    if (g_error_matches(error, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED)) {
+        decoder_fail(pdf->ans, DECODER_ENCRYPTED, "it needs a password");
+
+    } else {
+        decoder_fail(pdf->ans, DECODER_CORRUPT, "the document is damaged");
+    }
+
+    g_clear_error(&error);
+    return false;
+}
+
+
+static void
+pdf_title(pdf_t *pdf)
+{
+    char  *title;
+
+    title = poppler_document_get_title(pdf->document);
+
+    if (title != NULL) {
+        decoder_title(pdf->ans, title);
+        g_free(title);
+    }
+}
+
+
+static void
+pdf_preview(pdf_t *pdf, int out)
+{
+    PopplerPage      *page;
+    cairo_surface_t  *surface;
+
+    page = poppler_document_get_page(pdf->document, 0);
+
+    if (page == NULL) {
+        decoder_fail(pdf->ans, DECODER_CORRUPT, "it has no first page");
+        return;
+    }
+
+    surface = pdf_draw(pdf, page);
+
+    if (surface != NULL) {
+        pdf_write(pdf, surface, out);
+        cairo_surface_destroy(surface);
+    }
+
+    g_object_unref(page);
+}
+
+
+/* on white; what is smaller than the preview stays so */
+static cairo_surface_t *
+pdf_draw(pdf_t *pdf, PopplerPage *page)
+{
+    int               fit_width, fit_height;
+    double            width, height, scale;
+    cairo_t          *cr;
+    cairo_status_t    status;
+    cairo_surface_t  *surface;
+
+    poppler_page_get_size(page, &width, &height);
+
+    if (!(width > 0 && width < 1e9 && height > 0 && height < 1e9)) {
+        decoder_fail(pdf->ans, DECODER_CORRUPT, "its page has no size");
+        return NULL;
+    }
+
+    scale = pdf->req->max_edge / (width > height ? width : height);
+    scale = scale > 1 ? 1 : scale;
+    fit_width = width * scale + 0.5;
+    fit_height = height * scale + 0.5;
+
+    surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24,
+                                         fit_width > 1 ? fit_width : 1,
+                                         fit_height > 1 ? fit_height : 1);
+    cr = cairo_create(surface);
+    cairo_set_source_rgb(cr, 1, 1, 1);
+    cairo_paint(cr);
+    cairo_scale(cr, scale, scale);
+    poppler_page_render(page, cr);
+
+    status = cairo_status(cr);
+    cairo_destroy(cr);
+    cairo_surface_flush(surface);
+
+    if (status != CAIRO_STATUS_SUCCESS) {
+        decoder_fail(pdf->ans, DECODER_CORRUPT, "its page: %s",
+                     cairo_status_to_string(status));
+        cairo_surface_destroy(surface);
+        return NULL;
+    }
+
+    return surface;
+}
+
+
+static void
+pdf_write(pdf_t *pdf, cairo_surface_t *surface, int out)
+{
+    int                width, height;
+    size_t             size;
+    MagickWand        *wand;
+    unsigned char     *bytes;
+    decoder_result_t  *result;
+
+    bytes = NULL;
+    width = cairo_image_surface_get_width(surface);
+    height = cairo_image_surface_get_height(surface);
+    result = &pdf->ans->result;
+    wand = NewMagickWand();
+
+    /* four bytes a pixel leave no gap between the rows */
+    if (MagickConstituteImage(wand, width, height,
+                              G_BYTE_ORDER == G_LITTLE_ENDIAN ? "BGRP"
+                                                              : "PRGB",
+                              CharPixel,
+                              cairo_image_surface_get_data(surface))
+        && MagickSetImageFormat(wand, "JPEG")
+        && MagickSetImageCompressionQuality(wand, pdf->req->quality))
+    {
+        bytes = MagickGetImageBlob(wand, &size);
+    }
+
+    if (bytes == NULL) {
+        decoder_fail(pdf->ans, DECODER_REFUSED, "no preview was written");
+
+    } else if (decoder_write(out, bytes, size, 0, pdf->ans)) {
+        strcpy(result->type, "image/jpeg");
+        result->size = size;
+        result->width = width;
+        result->height = height;
+    }
+
+    MagickRelinquishMemory(bytes);
+    DestroyMagickWand(wand);
 }

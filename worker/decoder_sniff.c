@@ -5,6 +5,7 @@
 #include <magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "decoder.h"
@@ -16,7 +17,8 @@
  */
 
 
-#define DECODER_SNIFF_MAX  (256 * 1024)     /* bytes libmagic looks at */
+#define DECODER_SNIFF_MAX    (256 * 1024)   /* bytes libmagic looks at */
+#define DECODER_SNIFF_FLAGS  (MAGIC_NO_CHECK_COMPRESS | MAGIC_NO_CHECK_TAR)
 
 
 static magic_t  decoder_magic;
@@ -28,8 +30,7 @@ decoder_sniff_init(void)
 {
     size_t  limit;
 
-    decoder_magic = magic_open(MAGIC_MIME_TYPE | MAGIC_NO_CHECK_COMPRESS
-                               | MAGIC_NO_CHECK_TAR);
+    decoder_magic = magic_open(DECODER_SNIFF_FLAGS | MAGIC_MIME_TYPE);
 
     if (decoder_magic == NULL || magic_load(decoder_magic, NULL) != 0) {
         exit(1);
@@ -58,6 +59,28 @@ decoder_sniff(int in, decoder_answer_t *ans)
                             "the type of the content cannot be told");
     }
 
+    /* only its parts tell whether an archive is a document, and of which
+       kind: libmagic takes one with macros for one without */
+    if (strncmp(type, "application/vnd.openxmlformats-officedocument", 45) == 0
+        || strncmp(type, "application/vnd.oasis.opendocument.", 35) == 0)
+    {
+        type = "application/zip";
+    }
+
     snprintf(ans->type, sizeof(ans->type), "%s", type);
     return true;
+}
+
+
+const char *
+decoder_sniff_charset(int in)
+{
+    const char  *charset;
+
+    lseek(in, 0, SEEK_SET);
+    magic_setflags(decoder_magic, DECODER_SNIFF_FLAGS | MAGIC_MIME_ENCODING);
+    charset = magic_descriptor(decoder_magic, in);
+    magic_setflags(decoder_magic, DECODER_SNIFF_FLAGS | MAGIC_MIME_TYPE);
+
+    return charset != NULL ? charset : "";
 }

@@ -16,10 +16,6 @@
 #define INGEST_PREVIEWS  "image/jpeg image/webp"
 
 
-static bool ingest_type(attachment_t *a);
-static bool ingest_unknown_allowed(const attachment_t *a);
-
-
 job_result_t
 ingest_retry(child_t *child, attachment_t *a, const char *stage)
 {
@@ -92,90 +88,12 @@ ingest_inspect(attachment_t *a)
 
     a->metadata = metadata_json(&ans);
 
+    if (ans.verdict == DECODER_REFUSED && ans.expands) {
+        fetch_reason(a, "%s", ans.error);
+        return 1;
+    }
+
     return ingest_type(a) ? 0 : 1;
-}
-
-
-/*
- * The content decides: the declared type is kept, with its parameters, only
- * if it names the same format.
- */
-static bool
-ingest_type(attachment_t *a)
-{
-    size_t       i;
-    media_str_t  declared, sniffed, type;
-
-    /* what even libmagic dies of is nothing that anybody may run */
-    if (a->sniffed[0] == '\0' && a->category == MEDIA_CATEGORY_DOCUMENT) {
-        strcpy(a->sniffed, "application/octet-stream");
-        strcpy(a->type, a->sniffed);
-        return true;
-    }
-
-    if (a->sniffed[0] == '\0') {
-        fetch_reason(a, "the type of the content cannot be told");
-        return false;
-    }
-
-    media_str_set(&sniffed, a->sniffed, strlen(a->sniffed));
-    media_str_set(&declared, a->declared, strlen(a->declared));
-
-    if (a->size == 0 && a->category != MEDIA_CATEGORY_DOCUMENT) {
-        fetch_reason(a, "the file is empty");
-        return false;
-    }
-
-    for (i = 0; i < declared.len; i++) {
-        if (declared.data[i] < 0x20 || declared.data[i] > 0x7e) {
-            declared.len = 0;
-        }
-    }
-
-    if (declared.len >= sizeof(a->type)) {
-        declared.len = strcspn(a->declared, "; ");
-    }
-
-    type = declared;
-
-    if (declared.len == 0 || declared.len >= sizeof(a->type)
-        || strncasecmp(a->declared, "application/octet-stream", 24) == 0)
-    {
-        type = sniffed;
-
-    } else if (!media_mime_matches(declared, sniffed)
-               && !ingest_unknown_allowed(a))
-    {
-        fetch_reason(a, "declared %.80s, content is %s", a->declared,
-                     a->sniffed);
-        return false;
-    }
-
-    snprintf(a->type, sizeof(a->type), "%.*s", (int) type.len, type.data);
-    return true;
-}
-
-
-/* documents have formats that libmagic does not know, and text has dialects;
-   neither may hide a page that a browser would run */
-static bool
-ingest_unknown_allowed(const attachment_t *a)
-{
-    if (a->category != MEDIA_CATEGORY_DOCUMENT) {
-        return false;
-    }
-
-    if (strcmp(a->sniffed, "application/octet-stream") == 0
-        || strcmp(a->sniffed, "application/x-empty") == 0)
-    {
-        return true;
-    }
-
-    return strncasecmp(a->declared, "text/", 5) == 0
-           && ((strncmp(a->sniffed, "text/", 5) == 0
-                && strcmp(a->sniffed, "text/html") != 0)
-               || strcmp(a->sniffed, "application/json") == 0
-               || strcmp(a->sniffed, "application/csv") == 0);
 }
 
 

@@ -426,6 +426,9 @@ void attachment_free(child_t *child, attachment_t *a);
  * or -1 if there is no decoder.
  */
 int ingest_inspect(attachment_t *a);
+/* ingest_type.c: a->type of declared, sniffed, category and size, or false
+   with a->reason; docs/types.md */
+bool ingest_type(attachment_t *a);
 /* its file name, made up if it has none (C041), with an extension */
 void ingest_name(char *dst, size_t size, const attachment_t *a);
 /* Content-Disposition of the object (RFC 6266) */

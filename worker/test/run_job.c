@@ -11,6 +11,8 @@
  *     run_job get KEY >FILE
  *     run_job put KEY FILE TYPE
  *     run_job inspect FILE TYPE OUT ...
+ *     run_job types FILE                          lines of category, declared
+ *                                                 and sniffed type, by tabs
  *     run_job decode KIND FILE TYPE OUT ...       as a rendition is made
  *     run_job rendition ATTACHMENT_ID PROVIDER KIND ...
  *     run_job http URL TRUSTED HOST               guarded, redirects followed
@@ -36,6 +38,7 @@ static int run_sweep(child_t *child, char **argv);
 static int run_get(child_t *child, char **argv);
 static int run_put(child_t *child, char **argv);
 static int run_inspect(child_t *child, char **argv);
+static int run_types(child_t *child, char **argv);
 static int run_decode(child_t *child, char **argv);
 static int run_rendition(child_t *child, char **argv);
 static int run_http(child_t *child, char **argv);
@@ -55,6 +58,7 @@ static const struct {
     { "get",       run_get       },
     { "put",       run_put       },
     { "inspect",   run_inspect   },
+    { "types",     run_types     },
     { "decode",    run_decode    },
     { "rendition", run_rendition },
     { "http",      run_http      },
@@ -260,6 +264,45 @@ run_inspect(child_t *child, char **argv)
     }
 
     return 0;
+}
+
+
+/* what each pair becomes: a type, or nothing */
+static int
+run_types(child_t *child, char **argv)
+{
+    FILE          *file;
+    char           category[32], declared[128], line[512];
+    media_str_t    name;
+    attachment_t   a;
+
+    (void) child;
+
+    file = fopen(argv[0], "r");
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        memset(&a, 0, sizeof(attachment_t));
+
+        if (sscanf(line, "%31[^\t]\t%127[^\t]\t%99[^\n]", category, declared,
+                   a.sniffed)
+            != 3)
+        {
+            return 2;
+        }
+
+        media_str_set(&name, category, strlen(category));
+        a.category = media_category_by_name(name);
+        a.declared = declared;
+        a.size = 1;
+
+        if (!ingest_type(&a)) {
+            a.type[0] = '\0';
+        }
+
+        printf("%s\n", a.type);
+    }
+
+    return file == NULL || fclose(file) != 0;
 }
 
 
