@@ -2,10 +2,13 @@
  * Copyright (C) ngx_media contributors
  */
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <poppler.h>
@@ -29,10 +32,12 @@
  */
 
 
-#define PDF_OBJECTS  8          /* part of the expansion that is for object
-                                   streams: Poppler reads them whole */
+#define PDF_RATIO    200        /* of streams of objects that are larger
+                                   than */
+#define PDF_SMALL    (8 * 1024 * 1024)      /* bytes, unpacked */
 #define PDF_DICT     1024       /* bytes of a stream's dictionary */
 #define PDF_BUFFER   65536
+#define PDF_TIME     2          /* seconds of CPU, or one more */
 
 
 typedef struct {
@@ -40,11 +45,14 @@ typedef struct {
     decoder_answer_t         *ans;
     const char               *data;
     size_t                    size;
-    int64_t                   expansion;    /* what is left of it */
+    int64_t                   packed;       /* bytes of streams of objects */
+    int64_t                   unpacked;
     PopplerDocument          *document;
 } pdf_t;
 
 
+static void pdf_limit(decoder_answer_t *ans);
+static void pdf_stop(int signo);
 static void pdf_read(pdf_t *pdf, int out);
 static bool pdf_check(pdf_t *pdf);
 static bool pdf_check_streams(pdf_t *pdf, z_stream *z, const char *name);
@@ -58,6 +66,10 @@ static cairo_surface_t *pdf_draw(pdf_t *pdf, PopplerPage *page);
 static void pdf_write(pdf_t *pdf, cairo_surface_t *surface, int out);
 
 
+/* what is answered if it takes too long */
+static decoder_answer_t  pdf_late;
+
+
 void
 decoder_pdf(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
@@ -69,7 +81,6 @@ decoder_pdf(const decoder_request_t *req, int in, int out,
     pdf.req = req;
     pdf.ans = ans;
     pdf.size = lseek(in, 0, SEEK_END);
-    pdf.expansion = req->limits.expansion / PDF_OBJECTS;
 
     snprintf(ans->made_by, sizeof(ans->made_by),
              "poppler/%s cairo/%s libMagickWand/%s", poppler_get_version(),
@@ -83,8 +94,46 @@ decoder_pdf(const decoder_request_t *req, int in, int out,
     }
 
     pdf.data = data;
+    pdf_limit(ans);
     pdf_read(&pdf, out);
+    signal(SIGXCPU, SIG_DFL);
+    signal(SIGABRT, SIG_DFL);
     munmap(data, pdf.size);
+}
+
+
+/*
+ * Poppler cannot be told to stop, and aborts when there is no memory: then
+ * the process answers what was known before, and ends.
+ */
+static void
+pdf_limit(decoder_answer_t *ans)
+{
+    struct rlimit  limit;
+    struct rusage  usage;
+
+    pdf_late = *ans;
+    decoder_fail(&pdf_late, DECODER_REFUSED,
+                 "it takes too much time or memory to be drawn");
+
+    getrusage(RUSAGE_SELF, &usage);
+    getrlimit(RLIMIT_CPU, &limit);
+    limit.rlim_cur = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + PDF_TIME
+                     + 1;
+    setrlimit(RLIMIT_CPU, &limit);
+
+    signal(SIGXCPU, pdf_stop);
+    signal(SIGABRT, pdf_stop);
+}
+
+
+static void
+pdf_stop(int signo)
+{
+    (void) signo;
+
+    send(DECODER_FD, &pdf_late, sizeof(decoder_answer_t), MSG_NOSIGNAL);
+    _exit(1);
 }
 
 
@@ -103,6 +152,8 @@ pdf_read(pdf_t *pdf, int out)
 
     } else {
         pdf_title(pdf);
+        memcpy(pdf_late.title, pdf->ans->title, sizeof(pdf_late.title));
+        pdf_late.pages = pdf->ans->pages;
 
         if (pdf->ans->pages > pdf->req->limits.pages) {
             decoder_fail(pdf->ans, DECODER_REFUSED,
@@ -219,6 +270,7 @@ static bool
 pdf_inflate(pdf_t *pdf, z_stream *z, const char *data)
 {
     int            rc;
+    int64_t        packed, unpacked;
     unsigned char  buffer[PDF_BUFFER];
 
     inflateReset(z);
@@ -229,15 +281,25 @@ pdf_inflate(pdf_t *pdf, z_stream *z, const char *data)
         z->next_out = buffer;
         z->avail_out = PDF_BUFFER;
         rc = inflate(z, Z_NO_FLUSH);
-        pdf->expansion -= PDF_BUFFER - z->avail_out;
+        packed = pdf->packed + z->total_in;
+        unpacked = pdf->unpacked + z->total_out;
 
-        if (pdf->expansion < 0) {
+        if (unpacked > pdf->req->limits.expansion) {
             return decoder_fail(pdf->ans, DECODER_REFUSED,
-                "its objects expand to more than %lld MiB",
-                (long long) pdf->req->limits.expansion / PDF_OBJECTS >> 20);
+                        "its objects expand to more than %lld MiB",
+                        (long long) pdf->req->limits.expansion >> 20);
+        }
+
+        if (unpacked > PDF_SMALL && unpacked / PDF_RATIO > packed) {
+            return decoder_fail(pdf->ans, DECODER_REFUSED,
+                        "its objects expand to more than %d times their size",
+                        PDF_RATIO);
         }
 
     } while (rc == Z_OK && z->avail_in > 0);
+
+    pdf->packed = packed;
+    pdf->unpacked = unpacked;
 
     return true;
 }

@@ -13,6 +13,7 @@
 
 static bool ingest_unknown_allowed(const attachment_t *a);
 static bool ingest_is_archive(const char *type);
+static bool ingest_is_page(const char *type);
 
 
 /*
@@ -89,10 +90,11 @@ ingest_unknown_allowed(const attachment_t *a)
     }
 
     if (strcmp(a->sniffed, "application/octet-stream") == 0) {
-        return !ingest_is_archive(a->declared);
+        return !ingest_is_archive(a->declared) && !ingest_is_page(a->declared);
     }
 
     return strncasecmp(a->declared, "text/", 5) == 0
+           && !ingest_is_page(a->declared)
            && ((strncmp(a->sniffed, "text/", 5) == 0
                 && strcmp(a->sniffed, "text/html") != 0
                 && strcmp(a->sniffed, "text/xml") != 0)
@@ -109,4 +111,13 @@ ingest_is_archive(const char *type)
     return strncasecmp(type, "application/vnd.openxmlformats-", 31) == 0
            || strncasecmp(type, "application/vnd.oasis.", 22) == 0
            || strcasestr(type, ".macroenabled") != NULL;
+}
+
+
+static bool
+ingest_is_page(const char *type)
+{
+    return strncasecmp(type, "text/html", 9) == 0
+           || strncasecmp(type, "application/xhtml", 17) == 0
+           || strncasecmp(type, "image/svg", 9) == 0;
 }

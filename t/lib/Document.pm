@@ -59,7 +59,7 @@ sub pdf_pages {
     my $draw = sprintf '1 0 0 rg 0 0 %.2f %.2f re f', $width / 2, $height / 2;
 
     $draw .= ' 0 g BT /F 40 Tf 20 600 Td (MMMMMMM) Tj ET' if $opt{text};
-    $draw = $opt{draw} if $opt{draw};
+    $draw = $opt{draw} if defined $opt{draw};
 
     return pdf($opt{title} ? "/Info << /Title $opt{title} >>" : '',
         '<< /Type /Catalog /Pages 2 0 R ' . ($opt{catalog} // '') . '>>',
