@@ -21,9 +21,9 @@ my $odf = 'application/vnd.oasis.opendocument.';
 my @types = (
     (map { "application/$_" } qw(encrypted json msword octet-stream pdf was
         vnd.ms-excel vnd.ms-powerpoint x-ndjson x-empty zip cdfv2 x-dosexec
-        vnd.ms-excel.sheet.macroEnabled.12
-        vnd.ms-powerpoint.presentation.macroEnabled.12
-        vnd.ms-word.document.macroEnabled.12)),
+        vnd.ms-excel.sheet.macroenabled.12
+        vnd.ms-powerpoint.presentation.macroenabled.12
+        vnd.ms-word.document.macroenabled.12)),
     (map { "$odf$_" } qw(presentation spreadsheet text)),
     (map { "$ooxml$_" } qw(presentationml.presentation spreadsheetml.sheet
         wordprocessingml.document)),

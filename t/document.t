@@ -17,7 +17,8 @@ use Rendition qw(sample);
 use Test::More;
 
 my $ooxml = 'application/vnd.openxmlformats-officedocument.';
-my $word = 'application/vnd.ms-word.document.macroEnabled';
+my $word = 'application/vnd.ms-word.document.macroEnabled.main+xml';
+my $macros = 'application/vnd.ms-word.document.macroenabled.12';
 my $docx = "${ooxml}wordprocessingml.document";
 
 job_or_skip();
@@ -43,17 +44,17 @@ my @documents = (
         'ok', "${ooxml}wordprocessingml.template",
         { pages => 3, title => 'A letter' }],
 
-    ['macros by type', docx(type => "$word.main+xml"), 'ok', "$word.12",
+    ['macros by type', docx(type => $word), 'ok', $macros,
         { pages => 3, title => 'A letter' }],
     ['macros by name', docx(more => ['word/VBAPROJECT.bin', 'x']), 'ok',
-        "$word.12", { pages => 3, title => 'A letter' }],
+        $macros, { pages => 3, title => 'A letter' }],
     ['macros by another part\'s type', docx(parts => { 'a.bin' =>
-        'application/vnd.ms-office.vbaProject' }), 'ok', "$word.12",
+        'application/vnd.ms-office.vbaProject' }), 'ok', $macros,
         { pages => 3, title => 'A letter' }],
     ['macros behind a reference and a comment', docx(types =>
         "<Types><!-- $docx.main+xml --><Override PartName='/word/document.xml'"
         . " ContentType='application/vnd.ms-word.document.macro&#69;nabled."
-        . "main+xml'/></Types>"), 'ok', "$word.12",
+        . "main+xml'/></Types>"), 'ok', $macros,
         { pages => 3, title => 'A letter' }],
     ['macros of OpenDocument', odf('text', more => ['Basic/a.xml', '<a/>']),
         'ok', 'application/zip', {}],

@@ -19,7 +19,8 @@ env_or_skip();
 
 my @kinds = qw(image-jpeg video-mp4 audio-ptt-ogg-opus document-pdf
     sticker-static-webp);
-my %thumbnail = map { $_ => 1 } qw(image-jpeg sticker-static-webp);
+my %thumbnail = map { $_ => 1 } qw(image-jpeg sticker-static-webp
+    document-pdf);
 my $tenant = 'e2e' . $$;
 my %instance = map { $_ => "e2e-$_-$$" } qw(evolution wapi);
 
@@ -105,7 +106,8 @@ for my $sent (@sent) {
     is($thumb->{headers}{'content-type'}, 'image/jpeg',
         "$name: thumbnail is a JPEG");
     like($thumb->{content}, qr/^\xff\xd8\xff/, "$name: it begins as one");
-    cmp_ok($a->{width}, '>', 0, "$name: width recorded");
+    cmp_ok($a->{width}, '>', 0, "$name: width recorded")
+        if $kind ne 'document-pdf';
 }
 
 my ($rows) = sql_row("SELECT count(*) FROM media.message_attachments WHERE "
