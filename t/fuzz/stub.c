@@ -190,6 +190,24 @@ ngx_hextoi(u_char *line, size_t n)
 }
 
 
+/* moves over a character, or returns what is none */
+uint32_t
+ngx_utf8_decode(u_char **p, size_t n)
+{
+    size_t  len;
+
+    len = **p < 0xe0 ? 2 : **p < 0xf0 ? 3 : 4;
+
+    if (n < len || media_utf8_count((char *) *p, len) != 1) {
+        return 0xffffffff;
+    }
+
+    *p += len;
+
+    return 0x80;
+}
+
+
 void
 ngx_explicit_memzero(void *buf, size_t n)
 {
