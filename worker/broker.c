@@ -414,6 +414,23 @@ broker_declare_queue(broker_t *b, const char *name, amqp_table_entry_t *args,
 }
 
 
+int
+broker_waiting(broker_t *b, const char *queue)
+{
+    amqp_queue_declare_ok_t  *ok;
+
+    ok = amqp_queue_declare(b->conn, BROKER_CONSUME,
+                            amqp_cstring_bytes(queue), 1, 0, 0, 0,
+                            amqp_empty_table);
+
+    if (broker_check(b, "queue.declare") != 0 || ok == NULL) {
+        return -1;
+    }
+
+    return (int) ok->message_count;
+}
+
+
 static int
 broker_bind(broker_t *b, const char *queue, const char *exchange,
     const char *key)

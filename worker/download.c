@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "media_worker.h"
+#include "rebuild.h"
 
 
 /*
@@ -29,12 +29,18 @@ job_result_t
 download_job(child_t *child, job_t *job)
 {
     int              rc;
-    char             id[64];
+    char             id[64], type[16];
     answer_t         body;
+    rebuild_t        what;
     attachment_t     a;
     job_result_t     result;
-    answer_member_t  members[] = { { "attachment_id", id, sizeof(id) },
-                                   { NULL, NULL, 0 } };
+    answer_member_t  members[] = {
+        { "attachment_id", id, sizeof(id) },
+        { "type", type, sizeof(type) },
+        { "tool", what.tool, sizeof(what.tool) },
+        { "version", what.version, sizeof(what.version) },
+        { NULL, NULL, 0 }
+    };
 
     if (answer_open(&body, members, NULL, NULL, NULL) != 0) {
         return JOB_AGAIN;
@@ -48,6 +54,13 @@ download_job(child_t *child, job_t *job)
     }
 
     log_context("attachment", id);
+
+    if (strcmp(type, "rebuild") == 0) {
+        result = rebuild_job(child, id, &what);
+        log_context("attachment", NULL);
+        return result;
+    }
+
     rc = attachment_lease(child, id, &a);
 
     switch (rc) {

@@ -72,6 +72,7 @@ ingest_inspect(attachment_t *a)
 
     snprintf(a->sniffed, sizeof(a->sniffed), "%s", ans.type);
     snprintf(a->inspected, sizeof(a->inspected), "%s", ans.error);
+    a->undecoded = ans.verdict == DECODER_FAILED;
 
     if (ans.verdict != DECODER_OK) {
         log_msg(LOG_INFO, "file is not understood", "type", ans.type,

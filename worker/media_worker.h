@@ -165,6 +165,8 @@ int broker_publish(broker_t *b, const char *queue, media_str_t body,
     int attempt, int delay);
 /* the same with all headers of a job */
 int broker_publish_job(broker_t *b, const job_t *job, int delay);
+/* the number of messages that wait in a queue, or -1 */
+int broker_waiting(broker_t *b, const char *queue);
 
 
 /* db.c: libpq */
@@ -396,6 +398,7 @@ struct attachment_s {
     int               preview_height;
     char              preview_type[64];
     char              inspected[160];   /* why there is no preview, or "" */
+    bool              undecoded;    /* the decoder died of it */
     char              reason[480];  /* why it failed, by source */
     bool              locked;       /* the lease is this session's */
 
@@ -553,6 +556,10 @@ typedef struct {
 
 /* kind is "image", "voice" ...; fd is the original, or -1: it is fetched */
 rendition_result_t rendition_get(child_t *child, const char *attachment,
+    const char *provider, const char *kind, int fd, rendition_t *r,
+    char *error, size_t error_size);
+/* the same where what was made before is made again */
+rendition_result_t rendition_again(child_t *child, const char *attachment,
     const char *provider, const char *kind, int fd, rendition_t *r,
     char *error, size_t error_size);
 

@@ -51,6 +51,12 @@ static const mediactl_command_t  mediactl_commands[] = {
       "      again; deletes nothing in S3.  Exits with 3 if Redis is away:"
       " the\n"
       "      purge is recorded, and media-worker publishes it" },
+    { "rebuild", mediactl_rebuild,
+      "rebuild --made-by 'TOOL<VERSION' [--tenant T] [--limit N]\n"
+      "               [--dry-run] [--json]\n"
+      "      makes thumbnails, metadata and renditions of such a tool again:"
+      " queues\n"
+      "      them, as fast as media-worker takes them; --dry-run counts them" },
     { "send", mediactl_send,
       "send list [--state S] [--tenant T] [--json]\n"
       "  send show [--json] ID\n"

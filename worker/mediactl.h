@@ -36,6 +36,7 @@ bool mediactl_tenant_is_valid(const char *id);
 /* mediactl_purge.c, mediactl_sign.c */
 int mediactl_purge(int argc, char **argv);
 int mediactl_sign_url(int argc, char **argv);
+int mediactl_rebuild(int argc, char **argv);        /* mediactl_rebuild.c */
 int mediactl_send(int argc, char **argv);           /* mediactl_send.c */
 
 /* the key of an object given as such, or as its public URL; 0, or -1 and

@@ -43,6 +43,7 @@ metadata_json(const decoder_answer_t *ans)
     metadata_sound(gen, ans);
     metadata_document(gen, ans);
     metadata_verdict(gen, ans);
+    metadata_string(gen, "made_by", ans->made_by);
     yajl_gen_map_close(gen);
 
     text = yajl_gen_get_buf(gen, &json, &len) == yajl_gen_status_ok

@@ -69,6 +69,8 @@ typedef struct {
 } rendition_job_t;
 
 
+static rendition_result_t rendition_run(rendition_job_t *job,
+    const char *provider, const char *kind, int fd, bool again);
 static bool rendition_job(rendition_job_t *job, const char *provider,
     const char *kind);
 static rendition_result_t rendition_load(rendition_job_t *job, int fd);
@@ -162,7 +164,7 @@ static const char  rendition_record_sql[] =
     "                   'key', $3::text, 'type', $4::text,"
     "                   'size', $5::bigint, 'width', $6::int,"
     "                   'height', $7::int, 'duration', $8::int,"
-    "                   'waveform', $9::text)))),"
+    "                   'waveform', $9::text, 'made_by', $10::text)))),"
     "       updated_at = now()"
     " WHERE id = $1::uuid";
 
@@ -171,39 +173,56 @@ rendition_result_t
 rendition_get(child_t *child, const char *attachment, const char *provider,
     const char *kind, int fd, rendition_t *r, char *error, size_t error_size)
 {
+    rendition_job_t  job = { .child = child, .attachment = attachment,
+                             .r = r, .error = error,
+                             .error_size = error_size };
+
+    return rendition_run(&job, provider, kind, fd, false);
+}
+
+
+rendition_result_t
+rendition_again(child_t *child, const char *attachment, const char *provider,
+    const char *kind, int fd, rendition_t *r, char *error, size_t error_size)
+{
+    rendition_job_t  job = { .child = child, .attachment = attachment,
+                             .r = r, .error = error,
+                             .error_size = error_size };
+
+    return rendition_run(&job, provider, kind, fd, true);
+}
+
+
+static rendition_result_t
+rendition_run(rendition_job_t *job, const char *provider, const char *kind,
+    int fd, bool again)
+{
     int                 temp;
-    rendition_job_t     job;
     rendition_result_t  rc;
 
-    memset(r, 0, sizeof(rendition_t));
-    memset(&job, 0, sizeof(rendition_job_t));
-    job.child = child;
-    job.attachment = attachment;
-    job.r = r;
-    job.error = error;
-    job.error_size = error_size;
-    error[0] = '\0';
+    memset(job->r, 0, sizeof(rendition_t));
+    job->error[0] = '\0';
     temp = -1;
 
-    if (!rendition_job(&job, provider, kind)) {
-        return rendition_refuse(&job, "a message of kind %s has no file",
+    if (!rendition_job(job, provider, kind)) {
+        return rendition_refuse(job, "a message of kind %s has no file",
                                 kind);
     }
 
-    rc = rendition_load(&job, fd);
+    rc = rendition_load(job, fd);
 
-    if (rc != RENDITION_OK || rendition_recorded(&job)) {
+    if (rc != RENDITION_OK || (!again && rendition_recorded(job))) {
         goto done;
     }
 
-    if (job.form == NULL || job.form->task == DECODER_VIDEO) {
-        rc = rendition_unchanged(&job);
+    if (job->form == NULL || job->form->task == DECODER_VIDEO) {
+        rc = rendition_unchanged(job);
     }
 
-    if (rc == RENDITION_OK && job.form != NULL) {
-        rc = fd == -1 ? rendition_fetch(&job, &temp) : RENDITION_OK;
+    if (rc == RENDITION_OK && job->form != NULL) {
+        rc = fd == -1 ? rendition_fetch(job, &temp) : RENDITION_OK;
         rc = rc == RENDITION_OK
-             ? rendition_make(&job, fd == -1 ? temp : fd) : rc;
+             ? rendition_make(job, fd == -1 ? temp : fd) : rc;
     }
 
 done:
@@ -212,7 +231,7 @@ done:
         close(temp);
     }
 
-    PQclear(job.row);
+    PQclear(job->row);
 
     return rc;
 }
@@ -533,7 +552,7 @@ rendition_record(rendition_job_t *job, const decoder_answer_t *ans)
     char          waveform[MEDIA_BASE64_LEN(DECODER_WAVEFORM) + 1];
     int           width, height;
     PGresult     *result;
-    const char   *params[9];
+    const char   *params[10];
     rendition_t  *r;
 
     r = job->r;
@@ -561,7 +580,11 @@ rendition_record(rendition_job_t *job, const decoder_answer_t *ans)
         params[8] = waveform;
     }
 
-    result = db_exec(job->child, rendition_record_sql, 9, params);
+    if (ans != NULL && ans->made_by[0] != '\0') {
+        params[9] = ans->made_by;
+    }
+
+    result = db_exec(job->child, rendition_record_sql, 10, params);
 
     if (result == NULL) {
         return RENDITION_AGAIN;

@@ -5,6 +5,7 @@
  * tests in t/: the environment configures it like media-worker.
  *
  *     run_job download ATTACHMENT_ID ...
+ *     run_job job JSON                            of media_download
  *     run_job profile JSON
  *     run_job upload JSON ...
  *     run_job sweep uploads
@@ -31,6 +32,7 @@
 
 
 static int run_download(child_t *child, char **argv);
+static int run_body(child_t *child, char **argv);
 static int run_profile(child_t *child, char **argv);
 static int run_upload(child_t *child, char **argv);
 static job_result_t run_process(child_t *child, const char *json);
@@ -52,6 +54,7 @@ static const struct {
     int        (*run)(child_t *child, char **argv);
 } run_commands[] = {
     { "download",  run_download  },
+    { "job",       run_body      },
     { "profile",   run_profile   },
     { "upload",    run_upload    },
     { "sweep",     run_sweep     },
@@ -122,6 +125,19 @@ run_download(child_t *child, char **argv)
                run_status("VmRSS:"), run_status("RssAnon:"));
         fflush(stdout);
     }
+
+    return 0;
+}
+
+
+static int
+run_body(child_t *child, char **argv)
+{
+    job_t  job;
+
+    memset(&job, 0, sizeof(job_t));
+    media_str_set(&job.body, *argv, strlen(*argv));
+    printf("result=%s\n", run_result(download_job(child, &job)));
 
     return 0;
 }
