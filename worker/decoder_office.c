@@ -26,6 +26,8 @@
 #define OFFICE_RATIO    200                     /* of what is larger than */
 #define OFFICE_SMALL    (16 * 1024 * 1024)      /* bytes, unpacked */
 #define OFFICE_PART     (1024 * 1024)           /* bytes of a part */
+#define OFFICE_END      22                      /* bytes of the record that
+                                                   ends the directory */
 
 /* deflate adds five bytes to each 16 KiB that cannot be compressed, at most
    (RFC 1951, 3.2.4, as zlib does it) */
@@ -66,7 +68,9 @@ typedef struct {
 } office_t;
 
 
+static bool office_count(office_t *office, int in);
 static void office_read(office_t *office);
+static bool office_many(office_t *office, int64_t files);
 static bool office_directory(office_t *office);
 static bool office_member(office_t *office, int64_t i, int64_t *total);
 static bool office_name(office_t *office, const char *name, int64_t i);
@@ -164,6 +168,10 @@ decoder_office(const decoder_request_t *req, int in, int out,
     snprintf(ans->made_by, sizeof(ans->made_by), "libzip/%s %s",
              zip_libzip_version(), XML_ExpatVersion());
 
+    if (!office_count(&office, in)) {
+        return;
+    }
+
     fd = fcntl(in, F_DUPFD_CLOEXEC, 0);
     office.zip = fd == -1 ? NULL : zip_fdopen(fd, 0, NULL);
 
@@ -179,6 +187,41 @@ decoder_office(const decoder_request_t *req, int in, int out,
 
     office_read(&office);
     zip_discard(office.zip);
+}
+
+
+/* libzip reads all of a directory before it says how long it is; the end of
+   one is where a comment may follow (APPNOTE 4.3.16) */
+static bool
+office_count(office_t *office, int in)
+{
+    int             files;
+    ssize_t         n;
+    int64_t         start;
+    unsigned char  *p, end[UINT16_MAX + OFFICE_END];
+
+    start = office->size - (int64_t) sizeof(end);
+    n = pread(in, end, sizeof(end), start > 0 ? start : 0);
+
+    for (p = end; n - (p - end) >= OFFICE_END; p++) {
+        files = p[10] | p[11] << 8;
+
+        if (memcmp(p, "PK\5\6", 4) == 0 && files > OFFICE_MEMBERS) {
+            return office_many(office, files);
+        }
+    }
+
+    return true;
+}
+
+
+static bool
+office_many(office_t *office, int64_t files)
+{
+    office->ans->expands = 1;
+    return decoder_fail(office->ans, DECODER_REFUSED,
+                        "the archive has %lld files; at most %d are taken",
+                        (long long) files, OFFICE_MEMBERS);
 }
 
 
@@ -221,10 +264,7 @@ office_directory(office_t *office)
     n = zip_get_num_entries(office->zip, 0);
 
     if (n > OFFICE_MEMBERS) {
-        ans->expands = 1;
-        return decoder_fail(ans, DECODER_REFUSED,
-                            "the archive has %lld files; at most %d are taken",
-                            (long long) n, OFFICE_MEMBERS);
+        return office_many(office, n);
     }
 
     total = 0;

@@ -37,7 +37,7 @@
 #define PDF_SMALL    (8 * 1024 * 1024)      /* bytes, unpacked */
 #define PDF_DICT     1024       /* bytes of a stream's dictionary */
 #define PDF_BUFFER   65536
-#define PDF_TIME     2          /* seconds of CPU, or one more */
+#define PDF_TIME     1          /* seconds of CPU, or one more */
 
 
 typedef struct {
@@ -133,6 +133,7 @@ pdf_stop(int signo)
     (void) signo;
 
     send(DECODER_FD, &pdf_late, sizeof(decoder_answer_t), MSG_NOSIGNAL);
+    close(DECODER_FD);
     _exit(1);
 }
 
