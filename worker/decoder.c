@@ -48,6 +48,7 @@ main(void)
     memset(&hello, 0, sizeof(decoder_hello_t));
     decoder_limits(&hello);
     decoder_sniff_init();
+    decoder_text_init();
     decoder_image_init();
 
     if (decoder_hello(&hello) != 0) {

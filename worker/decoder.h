@@ -194,6 +194,7 @@ void decoder_pdf(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 void decoder_office(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
+void decoder_text_init(void);
 void decoder_text(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 void decoder_av(const decoder_request_t *req, int in, int out,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <glib.h>
+#include <iconv.h>
 
 #include "decoder.h"
 
@@ -23,6 +24,20 @@ static const char *text_mark(int in);
 static const char *text_utf8(int in);
 static bool text_is_ascii(const char *p, size_t len);
 static bool text_is_shown(gunichar c);
+
+
+static iconv_t  text_utf16be;
+static iconv_t  text_utf16le;
+
+
+/* Poppler converts titles by modules that iconv loads, which is not possible
+   any more once the process is confined; they stay loaded */
+void
+decoder_text_init(void)
+{
+    text_utf16be = iconv_open("UTF-8", "UTF-16BE");
+    text_utf16le = iconv_open("UTF-8", "UTF-16LE");
+}
 
 
 /* a byte order mark, UTF-8 if all of it is, else libmagic's guess */
