@@ -147,8 +147,9 @@ void
 decoder_office(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
-    int       fd;
-    office_t  office;
+    int                fd;
+    office_t           office;
+    XML_Expat_Version  expat;
 
     (void) out;
 
@@ -165,8 +166,9 @@ decoder_office(const decoder_request_t *req, int in, int out,
 
     office.types = office.mimetype = office.core = office.app = office.meta
         = -1;
-    snprintf(ans->made_by, sizeof(ans->made_by), "libzip/%s %s",
-             zip_libzip_version(), XML_ExpatVersion());
+    expat = XML_ExpatVersionInfo();
+    snprintf(ans->made_by, sizeof(ans->made_by), "libzip/%s libexpat/%d.%d.%d",
+             zip_libzip_version(), expat.major, expat.minor, expat.micro);
 
     if (!office_count(&office, in)) {
         return;

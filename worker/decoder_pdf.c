@@ -74,6 +74,7 @@ void
 decoder_pdf(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
+    char    magick[32];
     void   *data;
     pdf_t   pdf;
 
@@ -82,9 +83,13 @@ decoder_pdf(const decoder_request_t *req, int in, int out,
     pdf.ans = ans;
     pdf.size = lseek(in, 0, SEEK_END);
 
+    if (sscanf(MagickGetVersion(NULL), "%*s %31s", magick) != 1) {
+        strcpy(magick, "0");
+    }
+
     snprintf(ans->made_by, sizeof(ans->made_by),
              "poppler/%s cairo/%s libMagickWand/%s", poppler_get_version(),
-             cairo_version_string(), MagickLibVersionText);
+             cairo_version_string(), magick);
 
     data = mmap(NULL, pdf.size, PROT_READ, MAP_PRIVATE, in, 0);
 
