@@ -7,6 +7,7 @@ use warnings;
 
 use lib 't/lib';
 
+use File::Copy qw(copy);
 use File::Temp qw(tempdir);
 use Test::More;
 use Worker;
@@ -101,6 +102,40 @@ my %bad = (
 is $rc, 3, 'bad values';
 like $err, qr/\b$_ (?:must|is|has|contradicts)/, "$_=$bad{$_} is refused"
     for sort keys %bad;
+
+
+# the decoder
+
+($rc, $out, $err) = run_worker(\%good, $program, '-t');
+like $err, qr/decoder: seccomp (?:yes|no), landlock (?:ABI \d+|no), files /,
+    '-t says how the decoder is confined';
+
+my $alone = tempdir(CLEANUP => 1);
+copy($program, "$alone/media-worker") or die "media-worker: $!\n";
+chmod 0755, "$alone/media-worker";
+
+SKIP: {
+    skip 'media-decode is installed', 2
+        if -e '/usr/libexec/ngx-media/media-decode';
+
+    ($rc, $out, $err) = run_worker(\%good, "$alone/media-worker", '-t');
+    is $rc, 3, 'no decoder';
+    like $err, qr/media-decode is neither beside .*cannot be started/s,
+        'which -t says';
+}
+
+# one that was replaced, and speaks otherwise
+
+my $old = "#!/bin/sh\nhead -c 40 /dev/zero >&3\nsleep 5\n";
+open my $script, '>', "$alone/media-decode" or die $!;
+print $script $old;
+close $script;
+chmod 0755, "$alone/media-decode";
+
+($rc, $out, $err) = run_worker(\%good, "$alone/media-worker", '-t');
+is $rc, 3, 'another decoder';
+like $err, qr/decoder is of another version/, 'which is told';
+
 
 my %alias = (%good, RABBITMQ_PRIVATE_URL => $good{RABBITMQ_URL});
 delete $alias{RABBITMQ_URL};

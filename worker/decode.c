@@ -39,19 +39,22 @@ static void decode_text(char *s, size_t size);
 static void decode_utf8(char *s, size_t size);
 static int decode_send(int in, int out, const decoder_request_t *req);
 static bool decode_receive(void *data, size_t size, int timeout);
+static bool decode_receive_pending(void);
 static int decode_start(decoder_hello_t *hello);
 static bool decode_find(char *path, size_t size);
 static bool decode_hello(decoder_hello_t *hello);
 static void decode_exec(const char *path, int fd)
     __attribute__((noreturn));
-static void decode_stop(void);
+static void decode_failed(void);
+static int decode_stop(void);
 
 
 static struct {
-    pid_t  pid;                 /* 0: none runs */
-    pid_t  owner;               /* who started it; not a fork of that */
-    int    fd;
-    int    jobs;
+    pid_t        pid;           /* 0: none runs */
+    pid_t        owner;         /* who started it; not a fork of that */
+    int          fd;
+    int          jobs;
+    const char  *failure;       /* what became of it last */
 } decode_process;
 
 
@@ -72,12 +75,18 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
         && (decode_process.jobs >= DECODE_JOBS_MAX
             || decode_process.owner != getpid()))
     {
-        decode_stop();
+        (void) decode_stop();
+    }
+
+    /* nothing was asked: what is there is made up, or the end */
+    if (decode_process.pid != 0 && decode_receive_pending()) {
+        decode_process.failure = "decoder was gone, or spoke unasked";
+        decode_failed();
     }
 
     if (decode_process.pid != 0 && decode_send(in, out, &limited) != 0) {
-        log_msg(LOG_WARN, "decoder was gone", NULL);
-        decode_stop();
+        decode_process.failure = "decoder was gone";
+        decode_failed();
     }
 
     if (decode_process.pid == 0) {
@@ -87,8 +96,8 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
         }
 
         if (decode_send(in, out, &limited) != 0) {
-            log_msg(LOG_ERR, "decoder does not start", NULL);
-            decode_stop();
+            decode_process.failure = "decoder was gone";
+            decode_failed();
             return -1;
         }
     }
@@ -96,7 +105,7 @@ decode(int in, int out, const decoder_request_t *req, decoder_answer_t *ans)
     decode_process.jobs++;
 
     if (!decode_answered(out, req->cpu_time * 1000 + DECODE_TIMEOUT, ans)) {
-        decode_stop();
+        decode_failed();
         memset(ans, 0, sizeof(decoder_answer_t));
         ans->verdict = DECODER_FAILED;
         strcpy(ans->error, "the decoder failed");
@@ -110,10 +119,16 @@ int
 decode_check(decoder_hello_t *hello)
 {
     if (decode_process.pid != 0) {
-        decode_stop();
+        (void) decode_stop();
     }
 
-    return decode_start(hello);
+    if (decode_start(hello) != 0) {
+        return -1;
+    }
+
+    (void) decode_stop();
+
+    return 0;
 }
 
 
@@ -125,7 +140,7 @@ decode_answered(int out, int timeout, decoder_answer_t *ans)
     }
 
     if (!decode_is_sane(out, ans)) {
-        log_msg(LOG_WARN, "decoder answered nonsense", NULL);
+        decode_process.failure = "decoder answered nonsense";
         return false;
     }
 
@@ -246,6 +261,7 @@ static bool
 decode_receive(void *data, size_t size, int timeout)
 {
     int            n;
+    ssize_t        len;
     struct pollfd  pfd;
 
     pfd.fd = decode_process.fd;
@@ -255,15 +271,32 @@ decode_receive(void *data, size_t size, int timeout)
         n = poll(&pfd, 1, timeout);
     } while (n == -1 && errno == EINTR);
 
-    if (n != 1
-        || recv(pfd.fd, data, size, MSG_DONTWAIT | MSG_TRUNC)
-           != (ssize_t) size)
-    {
-        log_msg(LOG_WARN, n == 0 ? "decoder timed out" : "decoder died", NULL);
+    if (n != 1) {
+        decode_process.failure = "decoder timed out";
+        return false;
+    }
+
+    len = recv(pfd.fd, data, size, MSG_DONTWAIT | MSG_TRUNC);
+
+    if (len != (ssize_t) size) {
+        decode_process.failure = len > 0 ? "decoder is of another version"
+                                         : "decoder died";
         return false;
     }
 
     return true;
+}
+
+
+static bool
+decode_receive_pending(void)
+{
+    struct pollfd  pfd;
+
+    pfd.fd = decode_process.fd;
+    pfd.events = POLLIN;
+
+    return poll(&pfd, 1, 0) != 0;
 }
 
 
@@ -305,8 +338,8 @@ decode_start(decoder_hello_t *hello)
     decode_process.jobs = 0;
 
     if (!decode_hello(hello)) {
+        decode_failed();
         log_msg(LOG_ERR, "decoder does not start", "program", path, NULL);
-        decode_stop();
         return -1;
     }
 
@@ -351,8 +384,7 @@ decode_hello(decoder_hello_t *hello)
         || hello->request_size != sizeof(decoder_request_t)
         || hello->answer_size != sizeof(decoder_answer_t))
     {
-        log_msg(LOG_ERR, "media-decode is of another version",
-                "version", log_fmt("%u", hello->version), NULL);
+        decode_process.failure = "decoder is of another version";
         return false;
     }
 
@@ -393,18 +425,40 @@ decode_exec(const char *path, int fd)
 }
 
 
+/* why: its own death comes before being killed */
 static void
+decode_failed(void)
+{
+    int          status;
+    const char  *name;
+
+    status = decode_stop();
+    name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+
+    log_msg(LOG_WARN, decode_process.failure,
+            "signal", name == NULL ? "none" : name, NULL);
+}
+
+
+/* its exit status */
+static int
 decode_stop(void)
 {
+    int  status;
+
+    status = 0;
     close(decode_process.fd);
 
     if (decode_process.owner == getpid()) {
         kill(decode_process.pid, SIGKILL);
-        while (waitpid(decode_process.pid, NULL, 0) == -1 && errno == EINTR) {
+        while (waitpid(decode_process.pid, &status, 0) == -1 && errno == EINTR)
+        {
             /* void */
         }
     }
 
     decode_process.pid = 0;
     decode_process.jobs = 0;
+
+    return status;
 }

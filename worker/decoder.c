@@ -3,82 +3,257 @@
  */
 
 #include <errno.h>
+#include <iconv.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "decoder.h"
+#include "decoder_jail.h"
+
+#ifdef DECODER_TEST_HOOKS
+#include "test/hooks/decoder_hooks.h"
+#endif
 
 
 /*
- * The decoder process: reads one file, writes one result, answers, waits for
- * the next.  It has no environment, no descriptor but its socket, and limits
- * on memory, time and file size; it ends when the socket is closed.  What
- * reads the file is named by the sniffed type, so that content never chooses
- * it.
+ * The decoder process.  It has no environment and no descriptor but its
+ * socket, loads its libraries once, and reads no file: for each it forks a
+ * process in a jail (decoder_jail.c), which answers through this one and is
+ * no more.  So no file has any influence on what becomes of another.  It ends
+ * when the socket is closed.
+ *
+ * What reads the file is named by the sniffed type, so that content never
+ * chooses it.
  */
 
 
-#define DECODER_MEMORY     (1024UL * 1024 * 1024)   /* address space */
-#define DECODER_FILE_MAX   (16UL * 1024 * 1024)     /* of any result */
-#define DECODER_FILES_MAX  64
+#define DECODER_FILE_MAX  (16UL * 1024 * 1024)     /* of any result */
 
 
-static void decoder_limits(decoder_hello_t *hello);
-static int decoder_hello(const decoder_hello_t *hello);
+static bool decoder_hello(void);
+static bool decoder_fork(decoder_request_t *req, const int *fds, void *ans,
+    size_t size);
+static void decoder_process(decoder_request_t *req, const int *fds,
+    int socket) __attribute__((noreturn));
+static void decoder_end(pid_t pid);
+static void decoder_warm(void);
 static void decoder_run(decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 static ssize_t decoder_receive(decoder_request_t *req, int *fds);
-static void decoder_cpu_time(int seconds);
 
 
 int
 main(void)
 {
     int                fds[2];
-    decoder_hello_t    hello;
     decoder_answer_t   ans;
     decoder_request_t  req;
 
-    memset(&hello, 0, sizeof(decoder_hello_t));
-    decoder_limits(&hello);
+    decoder_jail_limits();
     decoder_sniff_init();
     decoder_text_init();
     decoder_image_init();
+    decoder_warm();
+    decoder_jail_build();
 
-    if (decoder_hello(&hello) != 0) {
+    if (!decoder_hello()) {
         fputs("media-decode is started by media-worker\n", stderr);
         return 2;
     }
 
     while (decoder_receive(&req, fds) == sizeof(decoder_request_t)) {
-        decoder_cpu_time(req.cpu_time);
-        memset(&ans, 0, sizeof(decoder_answer_t));
-        decoder_run(&req, fds[0], fds[1], &ans);
+        if (!decoder_fork(&req, fds, &ans, sizeof(decoder_answer_t))
+            || send(DECODER_FD, &ans, sizeof(decoder_answer_t), MSG_NOSIGNAL)
+               != sizeof(decoder_answer_t))
+        {
+            return 1;
+        }
+
         close(fds[0]);
         close(fds[1]);
-
-        if (send(DECODER_FD, &ans, sizeof(decoder_answer_t), MSG_NOSIGNAL)
-            != sizeof(decoder_answer_t))
-        {
-            break;
-        }
     }
 
     return 0;
 }
 
 
-static int
-decoder_hello(const decoder_hello_t *hello)
+/* one process without a file tells how it is confined */
+static bool
+decoder_hello(void)
 {
-    return send(DECODER_FD, hello, sizeof(decoder_hello_t), MSG_NOSIGNAL)
-           == sizeof(decoder_hello_t) ? 0 : -1;
+    decoder_hello_t  hello;
+
+    if (!decoder_fork(NULL, NULL, &hello, sizeof(decoder_hello_t))) {
+        return false;
+    }
+
+    hello.version = DECODER_VERSION;
+    hello.request_size = sizeof(decoder_request_t);
+    hello.answer_size = sizeof(decoder_answer_t);
+
+    return send(DECODER_FD, &hello, sizeof(decoder_hello_t), MSG_NOSIGNAL)
+           == sizeof(decoder_hello_t);
+}
+
+
+/*
+ * One answer of a new process.  If there is none this process dies of the
+ * same signal, which tells the child.
+ */
+static bool
+decoder_fork(decoder_request_t *req, const int *fds, void *ans, size_t size)
+{
+    int      pair[2];
+    pid_t    pid;
+    ssize_t  n;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        return false;
+    }
+
+    pid = fork();
+
+    if (pid == -1) {
+        return false;
+    }
+
+    if (pid == 0) {
+        close(pair[0]);
+        decoder_process(req, fds, pair[1]);
+    }
+
+    close(pair[1]);
+
+    do {
+        n = recv(pair[0], ans, size, MSG_TRUNC);
+    } while (n == -1 && errno == EINTR);
+
+    close(pair[0]);
+
+    if (n != (ssize_t) size) {
+        decoder_end(pid);
+        return false;
+    }
+
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+
+    return true;
+}
+
+
+static void
+decoder_process(decoder_request_t *req, const int *fds, int socket)
+{
+    decoder_hello_t   hello;
+    decoder_answer_t  ans;
+
+    /* the socket of the one that forked is out of reach then */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0
+        || dup2(socket, DECODER_FD) == -1)
+    {
+        _exit(1);
+    }
+
+    close(socket);
+    decoder_jail_shut(req == NULL ? 1 : req->cpu_time, &hello);
+
+    if (req == NULL) {
+        (void) send(DECODER_FD, &hello, sizeof(decoder_hello_t),
+                    MSG_NOSIGNAL);
+        _exit(0);
+    }
+
+    memset(&ans, 0, sizeof(decoder_answer_t));
+    decoder_run(req, fds[0], fds[1], &ans);
+    (void) send(DECODER_FD, &ans, sizeof(decoder_answer_t), MSG_NOSIGNAL);
+    _exit(0);
+}
+
+
+/* its own death, if it is not killed now, is what counts */
+static void
+decoder_end(pid_t pid)
+{
+    int  status;
+
+    kill(pid, SIGKILL);
+
+    if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+}
+
+
+/*
+ * What a library loads at its first use has to be there before a jail is
+ * shut: files of ours are read, and one that is cut off is refused.
+ */
+static void
+decoder_warm(void)
+{
+    int                i, in, out;
+    decoder_answer_t   ans;
+    decoder_request_t  req;
+
+    /* one black pixel */
+    static const unsigned char  gif[] = {
+        'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0x80, 0, 0, 0, 0, 0, 0, 0,
+        0, 0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0, 0x3b
+    };
+    static const char  pdf[] =
+        "%PDF-1.4\n"
+        "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R"
+        "/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
+        "4 0 obj<</Length 21>>stream\n"
+        "BT /F 9 Tf (a) Tj ET \n"
+        "endstream endobj\n"
+        "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
+        "trailer<</Root 1 0 R>>\n";
+
+    static const struct {
+        const void  *data;
+        ssize_t      size;
+    } files[] = { { gif, sizeof(gif) }, { gif, 14 },
+                  { pdf, sizeof(pdf) - 1 } };
+
+    tzset();
+
+    /* that of titles of PDF documents, never closed: the module stays */
+    (void) iconv_open("UTF-8", "UTF-16BE");
+
+    memset(&req, 0, sizeof(decoder_request_t));
+    req.task = DECODER_INSPECT;
+    req.max_edge = 1;
+    req.quality = 1;
+    req.max_size = DECODER_FILE_MAX;
+    strcpy(req.types, "image/jpeg");
+    req.limits.pixels = 1000000;
+    req.limits.frames = req.limits.pages = 1;
+
+    for (i = 0; i < 3; i++) {
+        in = memfd_create("in", MFD_CLOEXEC);
+        out = memfd_create("out", MFD_CLOEXEC);
+        memset(&ans, 0, sizeof(decoder_answer_t));
+
+        if (write(in, files[i].data, files[i].size) == files[i].size) {
+            decoder_run(&req, in, out, &ans);
+        }
+
+        close(in);
+        close(out);
+    }
 }
 
 
@@ -87,6 +262,10 @@ decoder_hello(const decoder_hello_t *hello)
 static void
 decoder_run(decoder_request_t *req, int in, int out, decoder_answer_t *ans)
 {
+#ifdef DECODER_TEST_HOOKS
+    decoder_hook(req, in, out, ans);
+#endif
+
     if (!decoder_sniff(in, ans)) {
         return;
     }
@@ -130,44 +309,6 @@ decoder_run(decoder_request_t *req, int in, int out, decoder_answer_t *ans)
 }
 
 
-static void
-decoder_limits(decoder_hello_t *hello)
-{
-    struct rlimit  limit;
-
-    hello->version = DECODER_VERSION;
-    hello->request_size = sizeof(decoder_request_t);
-    hello->answer_size = sizeof(decoder_answer_t);
-
-    /* signals to the whole service are for the child, which lets its job
-       end; the closed socket ends this process */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGQUIT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
-
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_DUMPABLE, 0);
-
-    limit.rlim_cur = limit.rlim_max = DECODER_FILE_MAX;
-    setrlimit(RLIMIT_FSIZE, &limit);
-
-    limit.rlim_cur = limit.rlim_max = DECODER_FILES_MAX;
-    setrlimit(RLIMIT_NOFILE, &limit);
-
-    limit.rlim_cur = limit.rlim_max = 0;
-    setrlimit(RLIMIT_CORE, &limit);
-
-    /* AddressSanitizer reserves terabytes of address space */
-#ifndef __SANITIZE_ADDRESS__
-    limit.rlim_cur = limit.rlim_max = DECODER_MEMORY;
-    setrlimit(RLIMIT_AS, &limit);
-    hello->memory = DECODER_MEMORY;
-#endif
-}
-
-
 static ssize_t
 decoder_receive(decoder_request_t *req, int *fds)
 {
@@ -204,22 +345,6 @@ decoder_receive(decoder_request_t *req, int *fds)
 
     memcpy(fds, CMSG_DATA(cmsg), 2 * sizeof(int));
     return n;
-}
-
-
-/* the limit counts from the start of the process */
-static void
-decoder_cpu_time(int seconds)
-{
-    struct rlimit  limit;
-    struct rusage  usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    getrlimit(RLIMIT_CPU, &limit);
-
-    limit.rlim_cur = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
-                     + seconds + 1;
-    setrlimit(RLIMIT_CPU, &limit);
 }
 
 

@@ -53,6 +53,8 @@ typedef struct {
     uint32_t           answer_size;
     int32_t            seccomp;         /* 1: there is a filter */
     int32_t            landlock;        /* ABI; 0: there is none */
+    int32_t            files;           /* 1: it could open one, as it should
+                                           not */
     int64_t            memory;          /* bytes; 0: no limit */
 } decoder_hello_t;
 

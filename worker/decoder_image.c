@@ -103,7 +103,19 @@ static const decoder_type_t  decoder_types[] = {
 void
 decoder_image_init(void)
 {
+    ExceptionInfo         *exception;
+    const decoder_type_t  *type;
+
     MagickWandGenesis();
+
+    /* their modules are loaded now */
+    exception = AcquireExceptionInfo();
+
+    for (type = decoder_types; type->mime != NULL; type++) {
+        (void) GetMagickInfo(type->coder, exception);
+    }
+
+    (void) DestroyExceptionInfo(exception);
 
     MagickSetResourceLimit(MemoryResource, DECODER_PIXELS);
     MagickSetResourceLimit(MapResource, DECODER_PIXELS);

@@ -27,6 +27,7 @@ inspect(int fd, const char *declared, int max_edge, const char *types,
     decoder_request_t  req;
 
     *preview = -1;
+    memset(ans, 0, sizeof(decoder_answer_t));
 
     memset(&req, 0, sizeof(decoder_request_t));
     req.task = DECODER_INSPECT;

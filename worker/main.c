@@ -136,8 +136,13 @@ main_decoder(void)
         return EXIT_CONFIG;
     }
 
-    fprintf(stderr, "media-worker: decoder: memory %lld MiB\n",
-            (long long) hello.memory / (1024 * 1024));
+    fprintf(stderr, "media-worker: decoder: seccomp %s, landlock %s, "
+            "files %s, memory %s\n", hello.seccomp ? "yes" : "no",
+            hello.landlock ? log_fmt("ABI %d", hello.landlock) : "no",
+            hello.files ? "readable" : "closed",
+            hello.memory ? log_fmt("%lld MiB", (long long) hello.memory
+                                               / (1024 * 1024))
+                         : "unlimited");
 
     return EXIT_OK;
 }

@@ -44,6 +44,7 @@ static int run_types(child_t *child, char **argv);
 static int run_decode(child_t *child, char **argv);
 static int run_rendition(child_t *child, char **argv);
 static int run_http(child_t *child, char **argv);
+static int run_descriptors(void);
 static void run_save(const char *name, int fd);
 static const char *run_result(job_result_t rc);
 static int run_print(void *data, const char *s, size_t len);
@@ -263,8 +264,9 @@ run_inspect(child_t *child, char **argv)
                      &ans, &out);
 
         json = metadata_json(&ans);
-        printf("rc=%d\tverdict=%s\ttype=%s\tms=%lld\tsize=%lld\t"
+        printf("rc=%d\tfds=%d\tverdict=%s\ttype=%s\tms=%lld\tsize=%lld\t"
                "result=%s\tmetadata=%s\tmade_by=%s\terror=%s\n", rc,
+               run_descriptors(),
                verdicts[ans.verdict], ans.type,
                (long long) (now_ms() - start),
                (long long) ans.result.size, ans.result.type, json,
@@ -430,6 +432,22 @@ run_http(child_t *child, char **argv)
            ans.status, ans.refused, (long long) ans.length, ans.error);
 
     return 0;
+}
+
+
+/* that are open */
+static int
+run_descriptors(void)
+{
+    int  fd, n;
+
+    n = 0;
+
+    for (fd = 0; fd < 256; fd++) {
+        n += fcntl(fd, F_GETFD) != -1;
+    }
+
+    return n;
 }
 
 
