@@ -78,6 +78,7 @@ typedef struct {
     ngx_str_t                           public_url;
     ngx_uint_t                          style;
     ngx_http_complex_value_t           *key;        /* NULL: from the URI */
+    ngx_http_complex_value_t           *rendition;  /* NULL: the original */
 
     /* precomputed by merge */
     ngx_str_t                           host;       /* the Host header */
@@ -293,6 +294,12 @@ ngx_int_t ngx_http_media_s3_key_path(ngx_pool_t *pool,
  * key may be empty.
  */
 ngx_int_t ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key);
+
+/* the same without media_rendition: whose key it is, which callers ask for */
+ngx_int_t ngx_http_media_s3_original(ngx_http_request_t *r, ngx_str_t *key);
+
+/* the end of the key that media_rendition adds, or empty */
+ngx_int_t ngx_http_media_s3_rendition(ngx_http_request_t *r, ngx_str_t *end);
 
 /*
  * A response that is about to be sent.  NGX_OK; or, for what is no HTTP, 502,

@@ -338,7 +338,7 @@ ngx_http_media_auth_signed(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_media_s3_key(r, &key) != NGX_OK) {
+    if (ngx_http_media_s3_original(r, &key) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -30,7 +30,7 @@ ngx_http_media_auth_key(ngx_http_request_t *r, ngx_http_media_auth_ctx_t *actx)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
 
-    if (ngx_http_media_s3_key(r, &key) != NGX_OK) {
+    if (ngx_http_media_s3_original(r, &key) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -121,7 +121,7 @@ ngx_http_media_auth_replaced(ngx_http_request_t *r)
     actx = ngx_http_media_auth_get_ctx(r);
 
     return actx && actx->key.len
-           && ngx_http_media_s3_key(r, &key) == NGX_OK
+           && ngx_http_media_s3_original(r, &key) == NGX_OK
            && ngx_http_media_auth_equal(&key, &actx->key);
 }
 

@@ -275,6 +275,13 @@ static ngx_command_t  ngx_http_media_commands[] = {
       offsetof(ngx_http_media_loc_conf_t, serve.proxy),
       NULL },
 
+    { ngx_string("media_rendition"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_media_set_value,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_media_loc_conf_t, s3.rendition),
+      NULL },
+
     { ngx_string("media_resource_policy"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,

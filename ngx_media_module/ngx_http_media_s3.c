@@ -57,11 +57,77 @@ ngx_conf_enum_t  ngx_http_media_s3_styles[] = {
 ngx_int_t
 ngx_http_media_s3_key(ngx_http_request_t *r, ngx_str_t *key)
 {
+    u_char     *p;
+    ngx_str_t   end;
+
+    if (ngx_http_media_s3_original(r, key) != NGX_OK
+        || ngx_http_media_s3_rendition(r, &end) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (end.len == 0 || key->len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, key->len + end.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    end.len = ngx_sprintf(p, "%V%V", key, &end) - p;
+    end.data = p;
+    *key = end;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_media_s3_original(ngx_http_request_t *r, ngx_str_t *key)
+{
     if (ngx_http_media_s3_location_key(r, key) != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_http_media_auth_replace(r, key);
+
+    return NGX_OK;
+}
+
+
+/* of another shape, it might lead to what is no rendition of that object */
+
+ngx_int_t
+ngx_http_media_s3_rendition(ngx_http_request_t *r, ngx_str_t *end)
+{
+    u_char                      ch;
+    ngx_uint_t                  i;
+    ngx_http_media_loc_conf_t  *lcf;
+
+    ngx_str_null(end);
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
+
+    if (lcf->s3.rendition == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, lcf->s3.rendition, end) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < end->len; i++) {
+        ch = end->data[i];
+
+        if (!(ch == '_' || (i && ((ch >= 'a' && ch <= 'z')
+                                  || (ch >= '0' && ch <= '9')
+                                  || ch == '.'))))
+        {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "\"%V\" is no rendition", end);
+            return NGX_ERROR;
+        }
+    }
 
     return NGX_OK;
 }
@@ -580,6 +646,7 @@ ngx_http_media_s3_create_loc(ngx_http_media_s3_loc_conf_t *lcf)
 {
     lcf->style = NGX_CONF_UNSET_UINT;
     lcf->key = NGX_CONF_UNSET_PTR;
+    lcf->rendition = NGX_CONF_UNSET_PTR;
 }
 
 
@@ -597,6 +664,7 @@ ngx_http_media_s3_merge_loc(ngx_conf_t *cf,
     ngx_conf_merge_uint_value(conf->style, prev->style,
                               NGX_HTTP_MEDIA_S3_PATH);
     ngx_conf_merge_ptr_value(conf->key, prev->key, NULL);
+    ngx_conf_merge_ptr_value(conf->rendition, prev->rendition, NULL);
 
     if (ngx_http_media_s3_public(cf, &conf->public_url) != NGX_OK) {
         return NGX_CONF_ERROR;

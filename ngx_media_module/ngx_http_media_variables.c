@@ -55,7 +55,7 @@ static ngx_http_variable_t  ngx_http_media_variables[] = {
                                   ngx_http_media_variable_tier),
     ngx_http_media_variable_entry("media_category",
                                   ngx_http_media_variable_category),
-    ngx_http_media_variable_entry("media_key", ngx_http_media_s3_key),
+    ngx_http_media_variable_entry("media_key", ngx_http_media_s3_original),
     ngx_http_media_variable_entry("media_lookup_time",
                                   ngx_http_media_variable_lookup_time),
     ngx_http_media_variable_entry("media_part_etag",
@@ -317,7 +317,7 @@ ngx_http_media_cache_key(ngx_http_request_t *r, ngx_str_t *object_key,
 {
     u_char                     *p;
     uint64_t                    generation;
-    ngx_str_t                   value;
+    ngx_str_t                   value, end;
     ngx_http_media_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_media_module);
@@ -325,11 +325,23 @@ ngx_http_media_cache_key(ngx_http_request_t *r, ngx_str_t *object_key,
 
     /* media_cache_key may know the key that was asked for */
 
-    if (lcf->cache.key
-        && !ngx_http_media_auth_replaced(r)
-        && ngx_http_complex_value(r, lcf->cache.key, &value) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (lcf->cache.key && !ngx_http_media_auth_replaced(r)) {
+
+        if (ngx_http_complex_value(r, lcf->cache.key, &value) != NGX_OK
+            || ngx_http_media_s3_rendition(r, &end) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (value.len && end.len) {
+            p = ngx_pnalloc(r->pool, value.len + end.len);
+            if (p == NULL) {
+                return NGX_ERROR;
+            }
+
+            value.len = ngx_sprintf(p, "%V%V", &value, &end) - p;
+            value.data = p;
+        }
     }
 
     if (value.len == 0) {
