@@ -9,7 +9,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libavutil-dev libcairo2-dev libcurl4-openssl-dev libexpat1-dev \
         libhiredis-dev libmagic-dev libmagickwand-dev libpoppler-glib-dev \
         libpq-dev librabbitmq-dev libseccomp-dev libssl-dev \
-        libswresample-dev libyajl-dev libzip-dev zlib1g-dev \
+        libswresample-dev libswscale-dev libyajl-dev libzip-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
@@ -56,7 +56,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         ca-certificates libavcodec61 libavformat61 libavutil59 libcairo2 \
         libcurl4t64 libexpat1 libhiredis1.1.0 libmagic1t64 libmagickwand-7.q16-10 \
         libmagickcore-7.q16-10-extra libpoppler-glib8t64 libpq5 \
-        librabbitmq4 libseccomp2 libswresample5 libyajl2 \
+        librabbitmq4 libseccomp2 libswresample5 libswscale8 libyajl2 \
         libheif-plugin-libde265 libzip5 poppler-data zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin \

@@ -292,6 +292,7 @@ decoder_run(decoder_request_t *req, int in, int out, decoder_answer_t *ans)
 
     case DECODER_VOICE:
     case DECODER_AUDIO:
+    case DECODER_M4A:
         decoder_audio(req, in, out, ans);
         break;
 

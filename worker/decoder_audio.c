@@ -2,44 +2,23 @@
  * Copyright (C) ngx_media contributors
  */
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
-#include <libavcodec/avcodec.h>
-#include <libavutil/audio_fifo.h>
-#include <libavutil/opt.h>
-#include <libswresample/swresample.h>
-
-#include "decoder.h"
-#include "decoder_io.h"
+#include "decoder_audio.h"
 
 
 /*
- * Audio in the decoder process: anything becomes Ogg with Opus.  FFmpeg's
+ * Audio in the decoder process: anything becomes what can be played.  FFmpeg's
  * libraries read and write the given descriptors only; demuxers and decoders
  * are those of the tables, there are no protocols and no threads.
  */
 
 
-#define DECODER_RATE           48000
-#define DECODER_SECONDS_MAX    1800
-#define DECODER_BLOCK          480      /* samples that are measured together */
-#define DECODER_BLOCKS_MAX     (DECODER_SECONDS_MAX * DECODER_RATE            \
-                                / DECODER_BLOCK)
+#define DECODER_PIECE  96000            /* samples of a part that are decoded */
 
-/* three minutes of a voice note are within the 512 KB that the Cloud API
-   shows as one */
-#define DECODER_VOICE_RATE     24000    /* bits per second */
-#define DECODER_AUDIO_RATE     64000
-
-typedef struct {
-    const char               *mime;
-    const char               *demuxer;
-} decoder_demuxer_t;
 
 typedef struct {
     enum AVCodecID            id;
@@ -53,83 +32,17 @@ typedef struct {
     const char               *type;
 } decoder_format_t;
 
-typedef struct {
-    const decoder_request_t  *req;
-    decoder_answer_t         *ans;
-    const char               *demuxer_name;
 
-    decoder_io_t              in;
-    decoder_io_t              out;
-
-    AVFormatContext          *demuxer;
-    AVFormatContext          *muxer;
-    AVStream                 *stream;       /* of the demuxer's */
-    AVCodecContext           *decoder;
-    AVCodecContext           *encoder;      /* NULL: only measured */
-    AVPacket                 *packet;
-    AVPacket                 *encoded;
-    AVFrame                  *frame;
-    AVFrame                  *piece;        /* to be encoded */
-    AVAudioFifo              *fifo;
-
-    /* what the resampler is set up for */
-    SwrContext               *swr;
-    AVChannelLayout           layout;
-    int                       rate;
-    int                       format;
-
-    int64_t                   samples;
-    int64_t                   written;
-    double                    energy;       /* of the block so far */
-    float                    *blocks;
-} decoder_audio_t;
-
-
-static bool decoder_open(decoder_audio_t *a);
-static bool decoder_open_codec(decoder_audio_t *a);
 static bool decoder_as_is(decoder_audio_t *a);
-static bool decoder_open_output(decoder_audio_t *a);
-static bool decoder_run(decoder_audio_t *a);
+static void decoder_audio_restart(decoder_audio_t *a);
 static bool decoder_packet(decoder_audio_t *a, const AVPacket *packet);
 static bool decoder_frame(decoder_audio_t *a, AVFrame *frame);
 static bool decoder_resampler(decoder_audio_t *a, const AVFrame *frame);
 static bool decoder_resample(decoder_audio_t *a, const AVFrame *frame);
-static bool decoder_measure(decoder_audio_t *a, const int16_t *s, int n);
-static bool decoder_encode(decoder_audio_t *a, bool last);
-static bool decoder_encode_frame(decoder_audio_t *a, AVFrame *frame);
-static void decoder_waveform(decoder_audio_t *a);
 static bool decoder_refuse(decoder_audio_t *a, const char *reason);
-static void decoder_close(decoder_audio_t *a);
 
 
-/* by the type of the content */
-static const decoder_demuxer_t  decoder_demuxers[] = {
-    { "audio/ogg",            "ogg"      },
-    { "video/ogg",            "ogg"      },
-    { "application/ogg",      "ogg"      },
-    { "audio/webm",           "matroska" },
-    { "video/webm",           "matroska" },
-    { "audio/x-matroska",     "matroska" },
-    { "video/x-matroska",     "matroska" },
-    { "audio/mp4",            "mov"      },
-    { "audio/x-m4a",          "mov"      },
-    { "audio/3gpp",           "mov"      },
-    { "video/mp4",            "mov"      },
-    { "video/x-m4v",          "mov"      },
-    { "video/3gpp",           "mov"      },
-    { "video/quicktime",      "mov"      },
-    { "audio/mpeg",           "mp3"      },
-    { "audio/aac",            "aac"      },
-    { "audio/x-aac",          "aac"      },
-    { "audio/x-hx-aac-adts",  "aac"      },
-    { "audio/amr",            "amr"      },
-    { "audio/amr-wb",         "amr"      },
-    { "audio/wav",            "wav"      },
-    { "audio/x-wav",          "wav"      },
-    { "audio/vnd.wave",       "wav"      },
-    { NULL,                   NULL       }
-};
-
+/* the decoders of DECODER_CODECS */
 static const decoder_codec_t  decoder_codecs[] = {
     { AV_CODEC_ID_OPUS,       "opus"      },
     { AV_CODEC_ID_VORBIS,     "vorbis"    },
@@ -147,20 +60,13 @@ static const decoder_codec_t  decoder_codecs[] = {
     { AV_CODEC_ID_NONE,       NULL        }
 };
 
-/* the same, as FFmpeg wants to have it */
-#define DECODER_CODECS                                                        \
-    "opus,vorbis,aac,mp3float,amrnb,amrwb,pcm_u8,pcm_s16le,pcm_s24le,"        \
-    "pcm_s32le,pcm_f32le,pcm_alaw,pcm_mulaw"
-
-#define DECODER_OPUS  "audio/ogg; codecs=opus"
-
 static const decoder_format_t  decoder_formats[] = {
-    { "ogg", AV_CODEC_ID_OPUS,   DECODER_OPUS },
-    { "mp3", AV_CODEC_ID_MP3,    "audio/mpeg" },
-    { "mov", AV_CODEC_ID_AAC,    "audio/mp4"  },
-    { "aac", AV_CODEC_ID_AAC,    "audio/aac"  },
-    { "amr", AV_CODEC_ID_AMR_NB, "audio/amr"  },
-    { NULL,  AV_CODEC_ID_NONE,   NULL         }
+    { "ogg", AV_CODEC_ID_OPUS,   "audio/ogg; codecs=opus" },
+    { "mp3", AV_CODEC_ID_MP3,    "audio/mpeg"             },
+    { "mov", AV_CODEC_ID_AAC,    "audio/mp4"              },
+    { "aac", AV_CODEC_ID_AAC,    "audio/aac"              },
+    { "amr", AV_CODEC_ID_AMR_NB, "audio/amr"              },
+    { NULL,  AV_CODEC_ID_NONE,   NULL                     }
 };
 
 
@@ -170,47 +76,51 @@ decoder_audio(const decoder_request_t *req, int in, int out,
 {
     decoder_audio_t  a;
 
-    av_log_set_level(AV_LOG_QUIET);
+    decoder_audio_init(&a, req, in, out, ans);
 
-    memset(&a, 0, sizeof(decoder_audio_t));
-    a.req = req;
-    a.ans = ans;
-    a.in.fd = in;
-    a.in.size = lseek(in, 0, SEEK_END);
-    a.out.fd = out;
-    a.out.max_size = req->max_size;
-    a.out.ans = ans;
-
-    if (decoder_open(&a) && decoder_open_codec(&a)) {
+    if (decoder_audio_open(&a) && decoder_audio_codec(&a)) {
         ans->as_is = decoder_as_is(&a);
 
         /* a voice note is shown with its length and waveform */
         if (!ans->as_is || req->task == DECODER_VOICE) {
-            (void) ((ans->as_is || decoder_open_output(&a))
-                    && decoder_run(&a));
+            (void) ((ans->as_is || decoder_encode_open(&a))
+                    && decoder_audio_run(&a));
         }
     }
 
-    decoder_close(&a);
+    decoder_audio_close(&a);
 }
 
 
-static bool
-decoder_open(decoder_audio_t *a)
+void
+decoder_audio_init(decoder_audio_t *a, const decoder_request_t *req, int in,
+    int out, decoder_answer_t *ans)
 {
-    const decoder_demuxer_t  *d;
+    av_log_set_level(AV_LOG_QUIET);
+    decoder_io_made_by(ans);
 
-    for (d = decoder_demuxers; d->mime != NULL; d++) {
-        if (strcasecmp(d->mime, a->req->mime) == 0) {
-            break;
-        }
+    memset(a, 0, sizeof(decoder_audio_t));
+    a->req = req;
+    a->ans = ans;
+    a->channels = 1;
+    a->in.fd = in;
+    a->in.size = lseek(in, 0, SEEK_END);
+    a->out.fd = out;
+    a->out.max_size = req->max_size;
+    a->out.ans = ans;
+}
+
+
+bool
+decoder_audio_open(decoder_audio_t *a)
+{
+    a->demuxer_name = decoder_io_demuxer(a->req->mime);
+
+    if (a->demuxer_name == NULL) {
+        return decoder_fail(a->ans, DECODER_UNKNOWN,
+                            "no decoder for this type");
     }
 
-    if (d->mime == NULL) {
-        return decoder_refuse(a, "no decoder for this type");
-    }
-
-    a->demuxer_name = d->demuxer;
     a->packet = av_packet_alloc();
     a->encoded = av_packet_alloc();
     a->frame = av_frame_alloc();
@@ -223,25 +133,43 @@ decoder_open(decoder_audio_t *a)
         return decoder_refuse(a, "no memory");
     }
 
-    a->demuxer = decoder_io_demux(&a->in, d->demuxer, DECODER_CODECS);
+    return decoder_audio_rewind(a);
+}
 
-    if (a->demuxer == NULL
-        || avformat_find_stream_info(a->demuxer, NULL) < 0)
-    {
+
+bool
+decoder_audio_rewind(decoder_audio_t *a)
+{
+    int  n;
+
+    n = a->stream == NULL ? -1 : a->stream->index;
+    decoder_io_end(&a->demuxer);
+    a->in.offset = 0;
+    a->demuxer = decoder_io_demux(&a->in, a->demuxer_name, DECODER_CODECS);
+
+    if (a->demuxer == NULL || n >= (int) a->demuxer->nb_streams) {
         return decoder_refuse(a, "it cannot be read");
+    }
+
+    if (n != -1) {
+        a->stream = a->demuxer->streams[n];
     }
 
     return true;
 }
 
 
-static bool
-decoder_open_codec(decoder_audio_t *a)
+bool
+decoder_audio_codec(decoder_audio_t *a)
 {
     int                     n;
     unsigned                i;
     const AVCodec          *codec;
     const decoder_codec_t  *c;
+
+    if (avformat_find_stream_info(a->demuxer, NULL) < 0) {
+        return decoder_refuse(a, "it cannot be read");
+    }
 
     n = av_find_best_stream(a->demuxer, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0);
 
@@ -327,64 +255,9 @@ decoder_as_is(decoder_audio_t *a)
 }
 
 
-static bool
-decoder_open_output(decoder_audio_t *a)
-{
-    bool            voice;
-    AVStream       *stream;
-    const AVCodec  *codec;
-
-    voice = a->req->task == DECODER_VOICE;
-    codec = avcodec_find_encoder_by_name("libopus");
-    a->encoder = codec == NULL ? NULL : avcodec_alloc_context3(codec);
-
-    if (a->encoder == NULL) {
-        return decoder_refuse(a, "there is no Opus encoder");
-    }
-
-    a->encoder->sample_rate = DECODER_RATE;
-    a->encoder->sample_fmt = AV_SAMPLE_FMT_S16;
-    a->encoder->bit_rate = voice ? DECODER_VOICE_RATE : DECODER_AUDIO_RATE;
-    a->encoder->time_base = (AVRational) { 1, DECODER_RATE };
-    a->encoder->thread_count = 1;
-    a->encoder->flags |= AV_CODEC_FLAG_BITEXACT;
-    av_channel_layout_default(&a->encoder->ch_layout, 1);
-
-    /* the same input gives the same file, whoever makes it */
-    if (av_opt_set(a->encoder->priv_data, "application",
-                   voice ? "voip" : "audio", 0) < 0
-        || av_opt_set(a->encoder->priv_data, "vbr", "constrained", 0) < 0
-        || avcodec_open2(a->encoder, codec, NULL) < 0
-        || avformat_alloc_output_context2(&a->muxer, NULL, "ogg", NULL) < 0)
-    {
-        return decoder_refuse(a, "there is no Opus encoder");
-    }
-
-    a->muxer->flags |= AVFMT_FLAG_BITEXACT | AVFMT_FLAG_CUSTOM_IO;
-    a->muxer->io_open = decoder_io_refuse;
-    a->muxer->pb = decoder_io_open(&a->out, true);
-    stream = avformat_new_stream(a->muxer, NULL);
-    a->fifo = av_audio_fifo_alloc(AV_SAMPLE_FMT_S16, 1, DECODER_RATE);
-
-    if (a->muxer->pb == NULL || stream == NULL || a->fifo == NULL
-        || avcodec_parameters_from_context(stream->codecpar, a->encoder) < 0)
-    {
-        return decoder_refuse(a, "no memory");
-    }
-
-    stream->time_base = a->encoder->time_base;
-
-    if (avformat_write_header(a->muxer, NULL) < 0) {
-        return decoder_refuse(a, "it cannot be written");
-    }
-
-    return true;
-}
-
-
 /* what follows a damaged place is taken, too, if it can be decoded */
-static bool
-decoder_run(decoder_audio_t *a)
+bool
+decoder_audio_run(decoder_audio_t *a)
 {
     bool  ok;
 
@@ -408,16 +281,8 @@ decoder_run(decoder_audio_t *a)
         return decoder_refuse(a, "its audio cannot be decoded");
     }
 
-    if (a->encoder != NULL
-        && (!decoder_encode(a, true) || !decoder_encode_frame(a, NULL)
-            || av_write_trailer(a->muxer) < 0 || a->ans->error[0] != '\0'))
-    {
-        return decoder_refuse(a, "it cannot be written");
-    }
-
-    if (a->encoder != NULL) {
-        snprintf(a->ans->result.type, sizeof(a->ans->result.type), "%s", DECODER_OPUS);
-        a->ans->result.size = a->out.size;
+    if (a->encoder != NULL && !decoder_encode_end(a)) {
+        return false;
     }
 
     a->ans->duration_ms = (a->samples * 1000 + DECODER_RATE - 1)
@@ -425,6 +290,56 @@ decoder_run(decoder_audio_t *a)
     decoder_waveform(a);
 
     return true;
+}
+
+
+bool
+decoder_audio_parts(decoder_audio_t *a, double ms, double *means)
+{
+    int     n, part;
+    bool    ok;
+    double  at;
+
+    at = 0;
+    part = 0;
+
+    while (av_read_frame(a->demuxer, a->packet) >= 0) {
+        ok = true;
+
+        if (a->packet->stream_index == a->stream->index) {
+            n = at * DECODER_WAVEFORM / ms;
+            n = n < DECODER_WAVEFORM ? n : DECODER_WAVEFORM - 1;
+
+            if (n != part) {
+                means[part] = decoder_waveform_mean(a);
+                part = n;
+                decoder_audio_restart(a);
+            }
+
+            ok = a->samples >= DECODER_PIECE || decoder_packet(a, a->packet);
+            at += 1000 * a->packet->duration * av_q2d(a->stream->time_base);
+        }
+
+        av_packet_unref(a->packet);
+
+        if (!ok) {
+            return false;
+        }
+    }
+
+    means[part] = decoder_waveform_mean(a);
+
+    return true;
+}
+
+
+static void
+decoder_audio_restart(decoder_audio_t *a)
+{
+    a->samples = 0;
+    a->energy = 0;
+    avcodec_flush_buffers(a->decoder);
+    swr_free(&a->swr);
 }
 
 
@@ -473,7 +388,7 @@ decoder_frame(decoder_audio_t *a, AVFrame *frame)
 static bool
 decoder_resampler(decoder_audio_t *a, const AVFrame *frame)
 {
-    AVChannelLayout  mono = AV_CHANNEL_LAYOUT_MONO;
+    AVChannelLayout  layout;
 
     if (a->swr != NULL && a->rate == frame->sample_rate
         && a->format == frame->format
@@ -489,9 +404,10 @@ decoder_resampler(decoder_audio_t *a, const AVFrame *frame)
     swr_free(&a->swr);
     a->rate = frame->sample_rate;
     a->format = frame->format;
+    av_channel_layout_default(&layout, a->channels);
 
     if (av_channel_layout_copy(&a->layout, &frame->ch_layout) < 0
-        || swr_alloc_set_opts2(&a->swr, &mono, AV_SAMPLE_FMT_S16,
+        || swr_alloc_set_opts2(&a->swr, &layout, AV_SAMPLE_FMT_S16,
                                DECODER_RATE, &a->layout, a->format, a->rate,
                                0, NULL)
            < 0
@@ -520,7 +436,7 @@ decoder_resample(decoder_audio_t *a, const AVFrame *frame)
         return max == 0 || decoder_refuse(a, "its audio cannot be decoded");
     }
 
-    s = malloc(max * sizeof(int16_t));
+    s = malloc((size_t) max * a->channels * sizeof(int16_t));
 
     if (s == NULL) {
         return decoder_refuse(a, "no memory");
@@ -532,13 +448,11 @@ decoder_resample(decoder_audio_t *a, const AVFrame *frame)
                                   : (const uint8_t **) frame->extended_data,
                     frame == NULL ? 0 : frame->nb_samples);
 
-    ok = n >= 0 ? decoder_measure(a, s, n)
+    ok = n >= 0 ? decoder_waveform_add(a, s, n)
                 : decoder_refuse(a, "its audio cannot be decoded");
 
     if (ok && n > 0 && a->encoder != NULL) {
-        ok = (av_audio_fifo_write(a->fifo, (void **) out, n) == n
-              || decoder_refuse(a, "no memory"))
-             && decoder_encode(a, false);
+        ok = decoder_encode(a, s, n);
     }
 
     free(s);
@@ -548,144 +462,14 @@ decoder_resample(decoder_audio_t *a, const AVFrame *frame)
 
 
 static bool
-decoder_measure(decoder_audio_t *a, const int16_t *s, int n)
-{
-    int  i;
-
-    if (a->samples + n > (int64_t) DECODER_SECONDS_MAX * DECODER_RATE) {
-        snprintf(a->ans->error, sizeof(a->ans->error),
-                 "it is longer than %d minutes", DECODER_SECONDS_MAX / 60);
-        return false;
-    }
-
-    for (i = 0; i < n; i++) {
-        a->energy += (double) s[i] * s[i];
-        a->samples++;
-
-        if (a->samples % DECODER_BLOCK == 0) {
-            a->blocks[a->samples / DECODER_BLOCK - 1] = a->energy;
-            a->energy = 0;
-        }
-    }
-
-    /* the block that has begun */
-    a->blocks[a->samples / DECODER_BLOCK] = a->energy;
-
-    return true;
-}
-
-
-static bool
-decoder_encode(decoder_audio_t *a, bool last)
-{
-    int  n, size;
-
-    size = a->encoder->frame_size;
-
-    for ( ;; ) {
-        n = av_audio_fifo_size(a->fifo);
-
-        if (n == 0 || (n < size && !last)) {
-            return true;
-        }
-
-        n = n < size ? n : size;
-
-        a->piece->nb_samples = n;
-        a->piece->format = AV_SAMPLE_FMT_S16;
-        a->piece->sample_rate = DECODER_RATE;
-        av_channel_layout_default(&a->piece->ch_layout, 1);
-
-        if (av_frame_get_buffer(a->piece, 0) < 0
-            || av_audio_fifo_read(a->fifo, (void **) a->piece->data, n) != n)
-        {
-            return decoder_refuse(a, "no memory");
-        }
-
-        a->piece->pts = a->written;
-        a->written += n;
-
-        if (!decoder_encode_frame(a, a->piece)) {
-            return false;
-        }
-
-        av_frame_unref(a->piece);
-    }
-}
-
-
-/* NULL ends the stream */
-static bool
-decoder_encode_frame(decoder_audio_t *a, AVFrame *frame)
-{
-    if (avcodec_send_frame(a->encoder, frame) < 0) {
-        return decoder_refuse(a, "it cannot be encoded");
-    }
-
-    while (avcodec_receive_packet(a->encoder, a->encoded) >= 0) {
-        a->encoded->stream_index = 0;
-        av_packet_rescale_ts(a->encoded, a->encoder->time_base,
-                             a->muxer->streams[0]->time_base);
-
-        if (av_write_frame(a->muxer, a->encoded) < 0) {
-            av_packet_unref(a->encoded);
-            return decoder_refuse(a, "it cannot be written");
-        }
-
-        av_packet_unref(a->encoded);
-    }
-
-    return true;
-}
-
-
-/* the volume (RMS) of each of the equal parts, in percent of the loudest */
-static void
-decoder_waveform(decoder_audio_t *a)
-{
-    int      i;
-    double   volumes[DECODER_WAVEFORM], peak, sum;
-    int64_t  n, j, from, to;
-
-    n = (a->samples + DECODER_BLOCK - 1) / DECODER_BLOCK;
-    peak = 0;
-
-    for (i = 0; i < DECODER_WAVEFORM; i++) {
-        from = i * n / DECODER_WAVEFORM;
-        to = (i + 1) * n / DECODER_WAVEFORM;
-        to = to > from ? to : from + 1;
-        sum = 0;
-
-        for (j = from; j < to; j++) {
-            sum += a->blocks[j];
-        }
-
-        volumes[i] = sqrt(sum / (to - from));
-        peak = volumes[i] > peak ? volumes[i] : peak;
-    }
-
-    a->ans->has_waveform = 1;
-
-    for (i = 0; i < DECODER_WAVEFORM; i++) {
-        a->ans->waveform[i] = peak > 0 ? lround(100 * volumes[i] / peak) : 0;
-    }
-}
-
-
-/* the first reason stays */
-static bool
 decoder_refuse(decoder_audio_t *a, const char *reason)
 {
-    if (a->ans->error[0] == '\0') {
-        snprintf(a->ans->error, sizeof(a->ans->error), "%s", reason);
-    }
-
-    return false;
+    return decoder_fail(a->ans, DECODER_CORRUPT, "%s", reason);
 }
 
 
-static void
-decoder_close(decoder_audio_t *a)
+void
+decoder_audio_close(decoder_audio_t *a)
 {
     decoder_io_end(&a->demuxer);
 

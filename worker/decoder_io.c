@@ -3,8 +3,12 @@
  */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
+
+#include <libavcodec/avcodec.h>
 
 #include "decoder_io.h"
 
@@ -19,10 +23,61 @@
 #endif
 
 
+typedef struct {
+    const char  *mime;
+    const char  *demuxer;
+} decoder_demuxer_t;
+
+
 static int decoder_io_read(void *data, uint8_t *buf, int size);
 static int decoder_io_write(void *data, DECODER_IO_CONST uint8_t *buf,
     int size);
 static int64_t decoder_io_seek(void *data, int64_t offset, int whence);
+
+
+/* by the type of the content; none that reads other files or a network */
+static const decoder_demuxer_t  decoder_demuxers[] = {
+    { "audio/ogg",            "ogg"      },
+    { "video/ogg",            "ogg"      },
+    { "application/ogg",      "ogg"      },
+    { "audio/webm",           "matroska" },
+    { "video/webm",           "matroska" },
+    { "audio/x-matroska",     "matroska" },
+    { "video/x-matroska",     "matroska" },
+    { "audio/mp4",            "mov"      },
+    { "audio/x-m4a",          "mov"      },
+    { "audio/3gpp",           "mov"      },
+    { "video/mp4",            "mov"      },
+    { "video/x-m4v",          "mov"      },
+    { "video/3gpp",           "mov"      },
+    { "video/3gpp2",          "mov"      },
+    { "video/quicktime",      "mov"      },
+    { "audio/mpeg",           "mp3"      },
+    { "audio/aac",            "aac"      },
+    { "audio/x-aac",          "aac"      },
+    { "audio/x-hx-aac-adts",  "aac"      },
+    { "audio/amr",            "amr"      },
+    { "audio/amr-wb",         "amr"      },
+    { "audio/wav",            "wav"      },
+    { "audio/x-wav",          "wav"      },
+    { "audio/vnd.wave",       "wav"      },
+    { NULL,                   NULL       }
+};
+
+
+const char *
+decoder_io_demuxer(const char *mime)
+{
+    const decoder_demuxer_t  *d;
+
+    for (d = decoder_demuxers; d->mime != NULL; d++) {
+        if (strcasecmp(d->mime, mime) == 0) {
+            break;
+        }
+    }
+
+    return d->demuxer;
+}
 
 
 AVIOContext *
@@ -40,7 +95,7 @@ decoder_io_open(decoder_io_t *io, bool writing)
     pb = avio_alloc_context(buf, DECODER_IO_BUFFER, writing, io,
                             writing ? NULL : decoder_io_read,
                             writing ? decoder_io_write : NULL,
-                            writing ? NULL : decoder_io_seek);
+                            decoder_io_seek);
 
     if (pb == NULL) {
         av_free(buf);
@@ -71,6 +126,50 @@ decoder_io_refuse(AVFormatContext *s, AVIOContext **pb, const char *url,
     (void) options;
 
     return AVERROR(EPERM);
+}
+
+
+int
+decoder_io_again(AVFormatContext *s, AVIOContext **pb, const char *url,
+    int flags, AVDictionary **options)
+{
+    decoder_io_t  *io;
+
+    (void) url;
+    (void) options;
+
+    if (flags & AVIO_FLAG_WRITE) {
+        return AVERROR(EPERM);
+    }
+
+    io = malloc(sizeof(decoder_io_t));
+
+    if (io == NULL) {
+        return AVERROR(ENOMEM);
+    }
+
+    *io = *(decoder_io_t *) s->opaque;
+    io->offset = 0;
+    *pb = decoder_io_open(io, false);
+
+    if (*pb == NULL) {
+        free(io);
+        return AVERROR(ENOMEM);
+    }
+
+    return 0;
+}
+
+
+int
+decoder_io_again_close(AVFormatContext *s, AVIOContext *pb)
+{
+    (void) s;
+
+    free(pb->opaque);
+    decoder_io_close(pb);
+
+    return 0;
 }
 
 
@@ -120,6 +219,22 @@ decoder_io_end(AVFormatContext **s)
 }
 
 
+void
+decoder_io_made_by(decoder_answer_t *ans)
+{
+    unsigned  codec, format;
+
+    codec = avcodec_version();
+    format = avformat_version();
+
+    snprintf(ans->made_by, sizeof(ans->made_by),
+             "libavformat/%u.%u.%u libavcodec/%u.%u.%u",
+             AV_VERSION_MAJOR(format), AV_VERSION_MINOR(format),
+             AV_VERSION_MICRO(format), AV_VERSION_MAJOR(codec),
+             AV_VERSION_MINOR(codec), AV_VERSION_MICRO(codec));
+}
+
+
 static int
 decoder_io_read(void *data, uint8_t *buf, int size)
 {
@@ -145,16 +260,17 @@ decoder_io_write(void *data, DECODER_IO_CONST uint8_t *buf, int size)
 
     io = data;
 
-    if (io->size + size > io->max_size) {
-        strcpy(io->ans->error, "the result is too large");
+    if (io->offset + size > io->max_size) {
+        decoder_fail(io->ans, DECODER_REFUSED, "the result is too large");
         return AVERROR(EFBIG);
     }
 
-    if (!decoder_write(io->fd, buf, size, io->size, io->ans)) {
+    if (!decoder_write(io->fd, buf, size, io->offset, io->ans)) {
         return AVERROR(EIO);
     }
 
-    io->size += size;
+    io->offset += size;
+    io->size = io->offset > io->size ? io->offset : io->size;
     return size;
 }
 

@@ -179,6 +179,11 @@ download_inspected(child_t *child, attachment_t *a)
         return ingest_again(child, a, "thumbnail");
     }
 
+    if (rendition_m4a(child, a) != 0) {
+        fetch_reason(a, "the M4A could not be stored");
+        return ingest_again(child, a, "rendition");
+    }
+
     start = now_ms();
 
     if (attachment_complete(child, a) != 0) {

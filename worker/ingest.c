@@ -16,6 +16,9 @@
 #define INGEST_PREVIEWS  "image/jpeg image/webp"
 
 
+static bool ingest_is_ogg(const decoder_answer_t *ans);
+
+
 job_result_t
 ingest_retry(child_t *child, attachment_t *a, const char *stage)
 {
@@ -87,6 +90,7 @@ ingest_inspect(attachment_t *a)
                  ans.result.type);
     }
 
+    a->ogg = ingest_is_ogg(&ans);
     a->metadata = metadata_json(&ans);
 
     if (ans.verdict == DECODER_REFUSED && ans.expands) {
@@ -95,6 +99,16 @@ ingest_inspect(attachment_t *a)
     }
 
     return ingest_type(a) ? 0 : 1;
+}
+
+
+/* or WebM, which is as new to Safari */
+static bool
+ingest_is_ogg(const decoder_answer_t *ans)
+{
+    return ans->has_waveform
+           && decoder_takes("audio/ogg video/ogg application/ogg audio/webm"
+                            " video/webm", ans->type);
 }
 
 

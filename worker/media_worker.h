@@ -399,6 +399,7 @@ struct attachment_s {
     char              preview_type[64];
     char              inspected[160];   /* why there is no preview, or "" */
     bool              undecoded;    /* the decoder died of it */
+    bool              ogg;              /* sound that not all browsers play */
     char              reason[480];  /* why it failed, by source */
     bool              locked;       /* the lease is this session's */
 
@@ -562,6 +563,11 @@ rendition_result_t rendition_get(child_t *child, const char *attachment,
 rendition_result_t rendition_again(child_t *child, const char *attachment,
     const char *provider, const char *kind, int fd, rendition_t *r,
     char *error, size_t error_size);
+
+/* an M4A of the sound in a->fd, stored and recorded, for browsers that play
+   no Ogg; -1: our own backend is away.  A file that cannot be converted has
+   none, which is a warning. */
+int rendition_m4a(child_t *child, const attachment_t *a);
 
 
 /*

@@ -30,6 +30,9 @@
 #define RENDITION_STICKER   (100 * RENDITION_KB)
 #define RENDITION_ANIMATED  (500 * RENDITION_KB)
 
+/* half an hour in mono */
+#define RENDITION_M4A       (16 * RENDITION_MB)
+
 #define RENDITION_IMAGE_TIME  30        /* seconds of CPU */
 #define RENDITION_AUDIO_TIME  90
 #define RENDITION_VIDEO_TIME  10
@@ -124,6 +127,9 @@ static const rendition_rule_t  rendition_rules[] = {
       "MP4 or 3GPP",                              16 * RENDITION_MB  },
     { NULL,       "document", "",                     "documents",
       "any type",                                 100 * RENDITION_MB },
+    /* for browsers */
+    { NULL,       "m4a",      "audio/mp4",            "audio",
+      "M4A",                                      RENDITION_M4A      },
     { NULL,       NULL,       NULL,                   NULL,
       NULL,                                       0                  }
 };
@@ -138,6 +144,8 @@ static const rendition_form_t  rendition_forms[] = {
     { "audio",   "ogg",  DECODER_AUDIO,   RENDITION_AUDIO_TIME,
       0,                 0                  },
     { "video",   "mp4",  DECODER_VIDEO,   RENDITION_VIDEO_TIME,
+      0,                 0                  },
+    { "m4a",     "m4a",  DECODER_M4A,     RENDITION_AUDIO_TIME,
       0,                 0                  },
     { NULL,      NULL,   DECODER_AUDIO,   0,
       0,                 0                  }
@@ -234,6 +242,33 @@ done:
     PQclear(job->row);
 
     return rc;
+}
+
+
+int
+rendition_m4a(child_t *child, const attachment_t *a)
+{
+    char             error[256];
+    rendition_t      r;
+    rendition_job_t  job;
+
+    if (!a->ogg) {
+        return 0;
+    }
+
+    memset(&r, 0, sizeof(rendition_t));
+    memset(&job, 0, sizeof(rendition_job_t));
+    job.child = child;
+    job.attachment = a->id;
+    job.key = a->key;
+    job.type = a->sniffed;
+    job.size = a->size;
+    job.r = &r;
+    job.error = error;
+    job.error_size = sizeof(error);
+
+    return rendition_job(&job, a->provider, "m4a")
+           && rendition_make(&job, a->fd) == RENDITION_AGAIN ? -1 : 0;
 }
 
 
@@ -504,6 +539,10 @@ rendition_failed(rendition_job_t *job, const char *reason)
 
     rule = job->rule;
 
+    if (job->form != NULL && job->form->task == DECODER_M4A) {
+        return rendition_refuse(job, "no M4A of it: %s", reason);
+    }
+
     if (job->form != NULL && job->form->task == DECODER_IMAGE
         && rendition_takes(rule, job->sniffed, job->size))
     {
@@ -612,7 +651,9 @@ rendition_refuse(rendition_job_t *job, const char *fmt, ...)
     vsnprintf(job->error, job->error_size, fmt, args);
     va_end(args);
 
-    log_msg(LOG_WARN, "file is not sent", "reason", job->error, NULL);
+    log_msg(LOG_WARN, job->form != NULL && job->form->task == DECODER_M4A
+                      ? "file is not converted" : "file is not sent",
+            "reason", job->error, NULL);
 
     return RENDITION_REFUSED;
 }

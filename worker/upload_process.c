@@ -56,6 +56,8 @@ static stage_result_t upload_thumbnail(child_t *child, upload_t *u,
     attachment_t *a);
 static stage_result_t upload_rendition(child_t *child, upload_t *u,
     attachment_t *a);
+static stage_result_t upload_m4a(child_t *child, upload_t *u,
+    attachment_t *a);
 static stage_result_t upload_complete(child_t *child, upload_t *u,
     attachment_t *a);
 static stage_result_t upload_s3_failed(attachment_t *a, const char *what,
@@ -76,6 +78,7 @@ static const upload_stage_t  upload_stages[] = {
     { "store", upload_store, "stored" },
     { NULL, upload_thumbnail, NULL },
     { "rendition", upload_rendition, NULL },
+    { "rendition", upload_m4a, NULL },
     { "complete", upload_complete, NULL }
 };
 
@@ -462,6 +465,20 @@ upload_rendition(child_t *child, upload_t *u, attachment_t *a)
         fetch_reason(a, "the file could not be converted: %s", error);
         return STAGE_RETRY;
     }
+}
+
+
+static stage_result_t
+upload_m4a(child_t *child, upload_t *u, attachment_t *a)
+{
+    (void) u;
+
+    if (rendition_m4a(child, a) == 0) {
+        return STAGE_NONE;
+    }
+
+    fetch_reason(a, "the M4A could not be stored");
+    return STAGE_AGAIN;
 }
 
 
