@@ -162,14 +162,16 @@ media_key_attachment(char *dst, size_t size, media_str_t tenant,
 
 
 ssize_t
-media_key_thumb(char *dst, size_t size, media_str_t key)
+media_key_thumb(char *dst, size_t size, media_str_t key,
+    const char *extension)
 {
-    media_str_t  parts[2];
+    media_str_t  parts[3];
 
     parts[0] = key;
-    media_str_set(&parts[1], "_thumb.jpg", 10);
+    media_str_set(&parts[1], "_thumb.", 7);
+    media_str_set(&parts[2], extension, strlen(extension));
 
-    return key_join(dst, size, parts, 2);
+    return key_join(dst, size, parts, 3);
 }
 
 

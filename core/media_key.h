@@ -4,7 +4,7 @@
  * Object keys: how they are made, and which ones are accepted.
  *
  *     chat/{tenant}/{conversation}/{hash8}_{safe_filename}
- *     {key}_thumb.jpg
+ *     {key}_thumb.jpg, {key}_thumb.webp
  *     profile_pics/{tenant}/{phone}.jpg
  *     webhooks/{id}                       large webhook bodies, short-lived
  */
@@ -38,7 +38,9 @@ ssize_t media_key_safe_name(char *dst, size_t size, media_str_t name);
 ssize_t media_key_attachment(char *dst, size_t size, media_str_t tenant,
     media_str_t conversation, media_str_t id, media_str_t name);
 
-ssize_t media_key_thumb(char *dst, size_t size, media_str_t key);
+/* the extension: "jpg", or "webp" of what has transparency */
+ssize_t media_key_thumb(char *dst, size_t size, media_str_t key,
+    const char *extension);
 
 /* phone: digits only (canonical) */
 ssize_t media_key_profile_pic(char *dst, size_t size, media_str_t tenant,

@@ -11,9 +11,6 @@
 #include "ngx_http_media.h"
 
 
-#define NGX_HTTP_MEDIA_PURGE_THUMB  "_thumb.jpg"
-
-
 typedef struct {
     ngx_str_node_t               sn;
     ngx_queue_t                  queue;
@@ -74,10 +71,15 @@ ngx_http_media_purge_generation(ngx_str_t *key)
 static uint64_t
 ngx_http_media_purge_match(ngx_http_media_purges_t *purges, ngx_str_t *key)
 {
-    size_t      i, start, thumb;
+    size_t      i, n, start, len;
     uint32_t    hash;
     uint64_t    id, found;
     ngx_uint_t  depth;
+
+    static ngx_str_t  thumbs[] = {
+        ngx_string("_thumb.jpg"),
+        ngx_string("_thumb.webp")
+    };
 
     hash = 0xffffffff;
     found = 0;
@@ -103,17 +105,19 @@ ngx_http_media_purge_match(ngx_http_media_purges_t *purges, ngx_str_t *key)
                                    ngx_crc32_long(key->data, key->len));
     found = ngx_max(found, id);
 
-    thumb = sizeof(NGX_HTTP_MEDIA_PURGE_THUMB) - 1;
+    for (n = 0; n < sizeof(thumbs) / sizeof(ngx_str_t); n++) {
 
-    if (key->len > thumb
-        && ngx_memcmp(key->data + key->len - thumb,
-                      NGX_HTTP_MEDIA_PURGE_THUMB, thumb) == 0)
-    {
-        thumb = key->len - thumb;
+        if (key->len <= thumbs[n].len) {
+            continue;
+        }
 
-        id = ngx_http_media_purge_find(purges, key->data, thumb,
-                                       ngx_crc32_long(key->data, thumb));
-        found = ngx_max(found, id);
+        len = key->len - thumbs[n].len;
+
+        if (ngx_memcmp(key->data + len, thumbs[n].data, thumbs[n].len) == 0) {
+            id = ngx_http_media_purge_find(purges, key->data, len,
+                                           ngx_crc32_long(key->data, len));
+            found = ngx_max(found, id);
+        }
     }
 
     return found;

@@ -45,9 +45,12 @@ for my $v (@vectors) {
 
     next unless $v->{plain} =~ /^(?:image|sticker-(?:static|animated))/;
 
-    like(object($row->{storage_key} . '_thumb.jpg'), qr/^\xff\xd8\xff/,
+    my ($ext, $head) = $row->{metadata}{alpha} ? ('webp', qr/^RIFF....WEBP/s)
+        : ('jpg', qr/^\xff\xd8\xff/);
+
+    like(object("$row->{storage_key}_thumb.$ext"), $head,
         "$v->{name}: thumbnail");
-    like($row->{thumbnail_url}, qr/_thumb\.jpg$/, "$v->{name}: its address");
+    like($row->{thumbnail_url}, qr/_thumb\.$ext$/, "$v->{name}: its address");
     cmp_ok($row->{metadata}{width}, '>', 0, "$v->{name}: width");
 }
 

@@ -161,6 +161,7 @@ is($t->outcome('/media/chat/1/b.jpg'), '200 HIT', 'another key is kept');
 purge('chat/2/c/', 'chat/3/', 'chat/3/x/y');
 is(becomes($t, 'chat/2/c/x', 2), 2, 'a prefix');
 is(generation($t, 'chat/1/a.jpg_thumb.jpg'), 1, 'the thumbnail of a key');
+is(generation($t, 'chat/1/a.jpg_thumb.webp'), 1, 'one with transparency');
 is(generation($t, 'chat/1/a.jpg_thumb.png'), 0, 'not another name');
 is(generation($t, 'chat/1/a.jp'), 0, 'not a part of a name');
 is(generation($t, 'chat/2/c'), 0, 'not the prefix without its slash');

@@ -2,120 +2,91 @@
  * Copyright (C) ngx_media contributors
  */
 
-#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-/* ImageMagick 6's headers have functions without a prototype */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#if __has_include(<MagickWand/MagickWand.h>)
-#include <MagickWand/MagickWand.h>
-#else
-#include <wand/MagickWand.h>
-#endif
-#pragma GCC diagnostic pop
+#include <lcms2.h>
 
-#include "decoder.h"
+#include "decoder_image.h"
 
 
 /*
- * Images in the decoder process: thumbnails, JPEGs of a limited size, and
- * stickers.
+ * Images in the decoder process: what may be decoded, and by what.  The
+ * sniffed type names the coder; ImageMagick never looks for one itself.
  */
 
 
 #define DECODER_PIXELS     (512UL * 1024 * 1024)    /* bytes of pixels */
+#define DECODER_PIXEL      8                        /* bytes of one */
 #define DECODER_EDGE_MAX   16384
-#define DECODER_LARGE      (24.0 * 1000 * 1000)     /* pixels of a JPEG that
-                                                       are not halved */
 
-/* how an image is compressed (C053) */
-#define DECODER_QUALITY    85
-#define DECODER_STEP       10
-#define DECODER_LOWEST     20       /* not tried any more */
-#define DECODER_SCALED     70       /* quality of what is made smaller */
+#define DECODER_WHITE      "#ffffff"    /* no name, for which ImageMagick
+                                           would open a file */
 
-#define DECODER_STICKER_EDGE  512
-
-#if MagickLibVersion >= 0x700
-#define DECODER_HEIC_NAMED true
-#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
-#else
-#define DECODER_HEIC_NAMED false
-#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter, 1.0)
-#endif
+/* what ImageMagick may do, beside the policy of the system */
+#define DECODER_POLICY                                                        \
+    "<policymap>"                                                             \
+    "<policy domain=\"coder\" rights=\"none\" pattern=\"*\"/>"                \
+    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"GIF\"/>"        \
+    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"JPEG\"/>"       \
+    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"PNG\"/>"        \
+    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"WEBP\"/>"       \
+    "<policy domain=\"delegate\" rights=\"none\" pattern=\"*\"/>"             \
+    "<policy domain=\"filter\" rights=\"none\" pattern=\"*\"/>"               \
+    "<policy domain=\"path\" rights=\"none\" pattern=\"@*\"/>"                \
+    "</policymap>"
 
 
-typedef struct {
-    const char  *mime;
-    const char  *coder;
-    bool         upright;           /* the coder applies the orientation */
-    bool         named;             /* it reads nothing but a file by name */
-} decoder_type_t;
-
-typedef struct {
-    MagickWand               *wand;
-    const decoder_type_t     *type;
-    const decoder_request_t  *req;
-    decoder_answer_t         *ans;
-    int                       in;
-    int                       out;
-    int64_t                   size;     /* of the file */
-    bool                      animated;
-} decoder_image_t;
-
-
-static bool decoder_head(decoder_image_t *image);
-static bool decoder_animated(decoder_image_t *image);
-static bool decoder_read(decoder_image_t *image, const char *frames,
-    bool ping);
-static bool decoder_load(decoder_image_t *image, const char *jpeg_size);
-static bool decoder_thumbnail(decoder_image_t *image);
-static bool decoder_picture(decoder_image_t *image);
-static bool decoder_compress(decoder_image_t *image);
-static bool decoder_sticker(decoder_image_t *image);
-static bool decoder_square(decoder_image_t *image);
-static bool decoder_flatten(MagickWand *wand);
-static bool decoder_plain(MagickWand *wand, const char *format, int quality);
-static bool decoder_try(decoder_image_t *image, int quality,
-    unsigned char **bytes, size_t *size);
-static bool decoder_result(decoder_image_t *image, unsigned char *bytes,
-    size_t size, const char *type);
-static void decoder_fit(size_t width, size_t height, int max_edge,
-    size_t *fit_width, size_t *fit_height);
-static void decoder_error(MagickWand *wand, decoder_answer_t *ans);
+static void decoder_image_warm(void);
+static bool decoder_open(decoder_image_t *image);
+static bool decoder_allowed(decoder_image_t *image);
+static bool decoder_run(decoder_image_t *image);
+static void decoder_warned(decoder_image_t *image);
+static void decoder_error(decoder_image_t *image);
+static size_t decoder_message(MagickWand *wand, char *dst, size_t size,
+    ExceptionType *severity);
 
 
 static const decoder_type_t  decoder_types[] = {
-    { "image/jpeg", "jpeg", false, false              },
-    { "image/png",  "png",  false, false              },
-    { "image/gif",  "gif",  false, false              },
-    { "image/webp", "webp", false, false              },
-    { "image/heic", "heic", true,  DECODER_HEIC_NAMED },
-    { "image/heif", "heic", true,  DECODER_HEIC_NAMED },
-    { NULL,         NULL,   false, false              }
+    { "image/jpeg",             "jpeg", decoder_head_jpeg },
+    { "image/png",              "png",  decoder_head_png  },
+    { "image/apng",             "png",  decoder_head_png  },
+    { "image/vnd.mozilla.apng", "png",  decoder_head_png  },
+    { "image/gif",              "gif",  decoder_head_gif  },
+    { "image/webp",             "webp", decoder_head_webp },
+    { "image/heic",             NULL,   decoder_heif_head },
+    { "image/heic-sequence",    NULL,   decoder_heif_head },
+    { "image/heif",             NULL,   decoder_heif_head },
+    { "image/heif-sequence",    NULL,   decoder_heif_head },
+    { "image/avif",             NULL,   decoder_heif_head },
+    { "image/avif-sequence",    NULL,   decoder_heif_head },
+    { NULL,                     NULL,   NULL              }
 };
+
+
+/* a profile of sRGB */
+static struct {
+    void             *bytes;
+    cmsUInt32Number   size;
+} decoder_srgb;
 
 
 void
 decoder_image_init(void)
 {
-    ExceptionInfo         *exception;
-    const decoder_type_t  *type;
+    MagickWand   *wand;
+    cmsHPROFILE   profile;
 
     MagickWandGenesis();
 
-    /* their modules are loaded now */
-    exception = AcquireExceptionInfo();
-
-    for (type = decoder_types; type->mime != NULL; type++) {
-        (void) GetMagickInfo(type->coder, exception);
-    }
-
-    (void) DestroyExceptionInfo(exception);
+    /* ImageMagick takes it before any of its coders was looked for */
+    wand = NewMagickWand();
+    (void) MagickSetSecurityPolicy(wand, DECODER_POLICY);
+    DestroyMagickWand(wand);
 
     MagickSetResourceLimit(MemoryResource, DECODER_PIXELS);
     MagickSetResourceLimit(MapResource, DECODER_PIXELS);
@@ -123,6 +94,54 @@ decoder_image_init(void)
     MagickSetResourceLimit(WidthResource, DECODER_EDGE_MAX);
     MagickSetResourceLimit(HeightResource, DECODER_EDGE_MAX);
     MagickSetResourceLimit(ThreadResource, 1);
+
+    profile = cmsCreate_sRGBProfile();
+
+    if (cmsSaveProfileToMem(profile, NULL, &decoder_srgb.size)) {
+        decoder_srgb.bytes = malloc(decoder_srgb.size);
+        (void) cmsSaveProfileToMem(profile, decoder_srgb.bytes,
+                                   &decoder_srgb.size);
+    }
+
+    cmsCloseProfile(profile);
+
+    decoder_heif_init();
+    decoder_image_warm();
+}
+
+
+/* coders are modules, and tables are files; from here on none is opened */
+static void
+decoder_image_warm(void)
+{
+    size_t                 size;
+    MagickWand            *wand;
+    unsigned char         *bytes;
+    const decoder_type_t  *type;
+
+    static const unsigned char  pixel[] = { 255, 0, 0, 128 };
+
+    for (type = decoder_types; type->mime != NULL; type++) {
+
+        if (type->coder == NULL) {
+            continue;
+        }
+
+        wand = NewMagickWand();
+        bytes = MagickConstituteImage(wand, 1, 1, "RGBA", CharPixel, pixel)
+                ? decoder_encode(wand, type->coder, DECODER_QUALITY, &size)
+                : NULL;
+
+        if (bytes != NULL) {
+            ClearMagickWand(wand);
+            MagickSetFilename(wand, type->coder);
+            (void) (MagickReadImageBlob(wand, bytes, size)
+                    && decoder_flatten(wand));
+            MagickRelinquishMemory(bytes);
+        }
+
+        DestroyMagickWand(wand);
+    }
 }
 
 
@@ -138,7 +157,6 @@ void
 decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
-    bool             ok;
     decoder_image_t  image;
 
     memset(&image, 0, sizeof(decoder_image_t));
@@ -146,7 +164,6 @@ decoder_image(const decoder_request_t *req, int in, int out,
     image.ans = ans;
     image.in = in;
     image.out = out;
-    image.size = lseek(in, 0, SEEK_END);
 
     for (image.type = decoder_types; image.type->mime != NULL; image.type++) {
         if (strcasecmp(image.type->mime, req->mime) == 0) {
@@ -159,122 +176,144 @@ decoder_image(const decoder_request_t *req, int in, int out,
         return;
     }
 
-    image.wand = NewMagickWand();
-    ok = decoder_head(&image);
-
-    if (ok && req->task == DECODER_INSPECT) {
-        ok = decoder_thumbnail(&image);
-
-    } else if (ok && req->task == DECODER_STICKER) {
-        ok = decoder_sticker(&image);
-
-    } else if (ok) {
-        ok = decoder_picture(&image);
+    if (!decoder_open(&image)) {
+        return;
     }
 
-    if (!ok && ans->error[0] == '\0') {
-        decoder_error(image.wand, ans);
+    image.wand = NewMagickWand();
+
+    if (!image.type->head(&image) || !decoder_allowed(&image)
+        || !decoder_run(&image))
+    {
+        decoder_error(&image);
     }
 
     DestroyMagickWand(image.wand);
+    munmap((void *) image.data, image.size);
 }
 
 
-/* the dimensions; the wand then has the head only */
 static bool
-decoder_head(decoder_image_t *image)
+decoder_open(decoder_image_t *image)
 {
-    if (!decoder_read(image, "[0]", true)) {
-        return false;
+    off_t   size;
+    void   *data;
+
+    size = lseek(image->in, 0, SEEK_END);
+
+    if (size <= 0) {
+        return decoder_fail(image->ans, DECODER_CORRUPT, "it is empty");
     }
 
-    MagickResetIterator(image->wand);
+    data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, image->in, 0);
 
-    if (!MagickNextImage(image->wand)) {
-        return false;
+    if (data == MAP_FAILED) {
+        return decoder_fail(image->ans, DECODER_REFUSED, "no memory");
     }
 
-    image->ans->width = MagickGetImageWidth(image->wand);
-    image->ans->height = MagickGetImageHeight(image->wand);
+    image->data = data;
+    image->size = size;
 
-    if (image->ans->width == 0 || image->ans->height == 0) {
-        snprintf(image->ans->error, sizeof(image->ans->error),
-                 "not a readable image");
-        return false;
+    return true;
+}
+
+
+/* what the head says is believed as far as it says that it is too much */
+static bool
+decoder_allowed(decoder_image_t *image)
+{
+    int64_t            pixels, max, whole;
+    decoder_answer_t  *ans;
+
+    ans = image->ans;
+    pixels = (int64_t) ans->width * ans->height;
+    max = image->req->limits.pixels;
+    whole = DECODER_PIXELS / DECODER_PIXEL;
+
+    if (ans->width <= 0 || ans->height <= 0) {
+        return decoder_fail(ans, DECODER_CORRUPT, "it has no pixels");
+    }
+
+    if (ans->frames > image->req->limits.frames) {
+        return decoder_fail(ans, DECODER_REFUSED, "the image has more than "
+                            "%d frames", image->req->limits.frames);
+    }
+
+    if (!image->shrinks && ans->frames == 1 && whole < max) {
+        max = whole;
+    }
+
+    if (pixels > max / ans->frames || (!image->shrinks && pixels > whole)) {
+        return decoder_fail(ans, DECODER_REFUSED,
+                            ans->frames == 1
+                            ? "the image has %dx%d pixels; at most %d "
+                              "megapixels of its kind are decoded"
+                            : "the image has %dx%d pixels; at most %d "
+                              "megapixels are decoded, in %d frames",
+                            ans->width, ans->height, (int) (max / 1000000),
+                            ans->frames);
+    }
+
+    if (ans->width > DECODER_EDGE_MAX || ans->height > DECODER_EDGE_MAX) {
+        return decoder_fail(ans, DECODER_REFUSED, "the image has %dx%d "
+                            "pixels; at most %d an edge are decoded",
+                            ans->width, ans->height, DECODER_EDGE_MAX);
     }
 
     return true;
 }
 
 
-/* whether there is a second frame; the wand is used up */
 static bool
-decoder_animated(decoder_image_t *image)
+decoder_run(decoder_image_t *image)
 {
-    unsigned char  head[21];
+    bool         ok;
+    const char  *version;
 
-    if (strcmp(image->type->coder, "gif") == 0) {
-        ClearMagickWand(image->wand);
-        return decoder_read(image, "[0-1]", true)
-               && MagickGetNumberImages(image->wand) > 1;
+    switch (image->req->task) {
+
+    case DECODER_INSPECT:
+        ok = decoder_preview(image);
+        break;
+
+    case DECODER_STICKER:
+        ok = decoder_sticker(image);
+        break;
+
+    default:
+        ok = decoder_picture(image);
     }
 
-    /* RFC 9649, 2.7: the flags of the extended format */
-    return strcmp(image->type->coder, "webp") == 0
-           && pread(image->in, head, sizeof(head), 0) == sizeof(head)
-           && memcmp(head + 12, "VP8X", 4) == 0 && (head[20] & 0x02);
-}
+    /* "ImageMagick 6.9.11-60 Q16 x86_64" and more */
+    version = strchr(MagickGetVersion(NULL), ' ');
 
-
-/* frames, or with ping their heads; an open file is preferred, as the security
-   policies of some installations refuse names in /proc */
-static bool
-decoder_read(decoder_image_t *image, const char *frames, bool ping)
-{
-    int    copy;
-    bool   ok;
-    char   name[64];
-    FILE  *file;
-
-    MagickWand            *wand;
-    const decoder_type_t  *type;
-
-    wand = image->wand;
-    type = image->type;
-
-    if (type->named) {
-        snprintf(name, sizeof(name), "%s:/proc/self/fd/%d%s", type->coder,
-                 image->in, frames);
-        return ping ? MagickPingImage(wand, name)
-                    : MagickReadImage(wand, name);
+    if (version != NULL) {
+        version++;
+        decoder_made_by(image->ans, "libMagickWand/%.*s",
+                        (int) strcspn(version, " "), version);
     }
 
-    copy = dup(image->in);
-    file = copy == -1 ? NULL : fdopen(copy, "rb");
-
-    if (file == NULL) {
-        return false;
-    }
-
-    rewind(file);
-    snprintf(name, sizeof(name), "%s:%s", type->coder, frames);
-    MagickSetFilename(wand, name);
-    ok = ping ? MagickPingImageFile(wand, file)
-              : MagickReadImageFile(wand, file);
-    fclose(file);
-
+    decoder_made_by(image->ans, "lcms/%d.%d",
+                    cmsGetEncodedCMMversion() / 1000,
+                    cmsGetEncodedCMMversion() % 1000 / 10);
     return ok;
 }
 
 
 /*
- * The pixels of the first frame, in a wand of their own: the one that read
- * them may still refer to the file, which is closed.  jpeg_size may be NULL.
+ * The wand that reads may still refer to the file's bytes, so the frame gets
+ * one of its own.
  */
-static bool
+bool
 decoder_load(decoder_image_t *image, const char *jpeg_size)
 {
+    char         name[16];
+    size_t       x, y;
     MagickWand  *frame;
+
+    if (image->type->coder == NULL) {
+        return decoder_heif_load(image);
+    }
 
     ClearMagickWand(image->wand);
 
@@ -282,13 +321,20 @@ decoder_load(decoder_image_t *image, const char *jpeg_size)
         MagickSetOption(image->wand, "jpeg:size", jpeg_size);
     }
 
-    if (!decoder_read(image, "[0]", false)) {
+    snprintf(name, sizeof(name), "%s:[0]", image->type->coder);
+    MagickSetFilename(image->wand, name);
+
+    if (!MagickReadImageBlob(image->wand, image->data, image->size)) {
         return false;
     }
 
     MagickResetIterator(image->wand);
     MagickNextImage(image->wand);
-    frame = MagickGetImage(image->wand);
+    decoder_warned(image);
+
+    /* a frame is placed on its canvas */
+    frame = strcmp(image->type->coder, "gif") == 0
+            ? MagickCoalesceImages(image->wand) : MagickGetImage(image->wand);
 
     if (frame == NULL) {
         return false;
@@ -297,282 +343,103 @@ decoder_load(decoder_image_t *image, const char *jpeg_size)
     DestroyMagickWand(image->wand);
     image->wand = frame;
 
-    return MagickTransformImageColorspace(frame, sRGBColorspace);
+    MagickResetIterator(frame);
+    MagickNextImage(frame);
+    x = MagickGetImageWidth(frame);
+    y = MagickGetImageHeight(frame);
+
+    return (jpeg_size != NULL && image->shrinks)
+           || (x == (size_t) image->ans->width
+               && y == (size_t) image->ans->height)
+           || decoder_fail(image->ans, DECODER_CORRUPT,
+                           "it is not as large as its head says");
 }
 
 
-/* a JPEG is shrunk while it is decoded, to no less than twice the thumbnail */
-static bool
-decoder_thumbnail(decoder_image_t *image)
+/* ImageMagick 6 leaves with the image what the wand should tell */
+static void
+decoder_warned(decoder_image_t *image)
+{
+    ExceptionType   severity;
+#if MagickLibVersion < 0x700
+    ExceptionInfo  *e;
+
+    e = AcquireExceptionInfo();
+    GetImageException(GetImageFromMagickWand(image->wand), e);
+    severity = e->severity;
+    snprintf(image->warning, sizeof(image->warning), "%s",
+             e->reason != NULL ? e->reason : "the image is damaged");
+    (void) DestroyExceptionInfo(e);
+#else
+    (void) decoder_message(image->wand, image->warning,
+                           sizeof(image->warning), &severity);
+#endif
+
+    if (severity != CorruptImageWarning && severity < ErrorException) {
+        image->warning[0] = '\0';
+    }
+}
+
+
+/* by its profile, if that fits; else by what its kind of colours means */
+bool
+decoder_colours(MagickWand *wand)
+{
+    size_t          size;
+    unsigned char  *profile;
+
+    profile = MagickGetImageProfile(wand, "icc", &size);
+
+    if (profile != NULL) {
+        MagickRelinquishMemory(profile);
+        (void) MagickProfileImage(wand, "icc", decoder_srgb.bytes,
+                                  decoder_srgb.size);
+        MagickClearException(wand);
+    }
+
+    return MagickTransformImageColorspace(wand, sRGBColorspace);
+}
+
+
+bool
+decoder_upright(decoder_image_t *image)
 {
     int              width;
-    char             option[64];
-    size_t           fit_width, fit_height, size;
-    MagickWand      *wand;
-    unsigned char   *bytes;
     OrientationType  orientation;
 
-    decoder_fit(image->ans->width, image->ans->height, image->req->max_edge,
-                &fit_width, &fit_height);
-    snprintf(option, sizeof(option), "%zux%zu", 2 * fit_width,
-             2 * fit_height);
+    /* clockwise, after a reflection where there is one */
+    static const int  degrees[] = { 0, 0, 0, 180, 180, 270, 90, 90, 270 };
 
-    if (!decoder_load(image, option)) {
+    orientation = MagickGetImageOrientation(image->wand);
+
+    if (!MagickAutoOrientImage(image->wand)) {
         return false;
     }
 
-    wand = image->wand;
-    orientation = MagickGetImageOrientation(wand);
-
-    if (((MagickGetImageWidth(wand) != fit_width
-          || MagickGetImageHeight(wand) != fit_height)
-         && !decoder_resize(wand, fit_width, fit_height))
-        || !decoder_flatten(wand)
-        || (!image->type->upright && !MagickAutoOrientImage(wand))
-        || !MagickStripImage(wand)
-        || !decoder_plain(wand, "JPEG", image->req->quality))
+    if (orientation >= LeftTopOrientation
+        && orientation <= LeftBottomOrientation)
     {
-        return false;
-    }
-
-    if (!image->type->upright && orientation >= LeftTopOrientation) {
         width = image->ans->width;
         image->ans->width = image->ans->height;
         image->ans->height = width;
     }
 
-    bytes = MagickGetImageBlob(wand, &size);
+    if (orientation <= LeftBottomOrientation) {
+        image->ans->rotation = degrees[orientation];
+    }
 
-    return decoder_result(image, bytes, size, "image/jpeg");
+    return true;
 }
 
 
-/* colours of more than 8 bits and CMYK are not for everybody's phone */
-static bool
-decoder_picture(decoder_image_t *image)
-{
-    int              part;
-    bool             ok;
-    char             option[64];
-    size_t           len;
-    MagickWand      *wand;
-    unsigned char   *profile;
-    ColorspaceType   space;
-
-    space = MagickGetImageColorspace(image->wand);
-
-    if (decoder_takes(image->req->types, image->type->mime)
-        && image->size <= image->req->max_size
-        && MagickGetImageDepth(image->wand) <= 8 && space != CMYKColorspace)
-    {
-        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
-                 "%s", image->type->mime);
-        image->ans->as_is = 1;
-        return true;
-    }
-
-    if (decoder_animated(image)) {
-        snprintf(image->ans->error, sizeof(image->ans->error),
-                 "it is animated");
-        return false;
-    }
-
-    part = ceil(sqrt(image->ans->width / DECODER_LARGE * image->ans->height));
-    snprintf(option, sizeof(option), "%dx%d", image->ans->width / part,
-             image->ans->height / part);
-
-    if (!decoder_load(image, part > 1 ? option : NULL)) {
-        return false;
-    }
-
-    wand = image->wand;
-
-    if ((!image->type->upright && !MagickAutoOrientImage(wand))
-        || !decoder_flatten(wand))
-    {
-        return false;
-    }
-
-    /* the colours are those of the profile, which is the only metadata that
-       stays */
-    profile = space == sRGBColorspace
-              ? MagickGetImageProfile(wand, "icc", &len) : NULL;
-
-    ok = MagickStripImage(wand)
-         && (profile == NULL
-             || MagickSetImageProfile(wand, "icc", profile, len));
-    MagickRelinquishMemory(profile);
-
-    return ok && decoder_compress(image);
-}
-
-
-/* C053: quality first, then pixels */
-static bool
-decoder_compress(decoder_image_t *image)
-{
-    int             quality;
-    double          scale;
-    size_t          size, width, height;
-    MagickWand     *wand;
-    unsigned char  *bytes;
-
-    wand = image->wand;
-    bytes = NULL;
-
-    for (quality = DECODER_QUALITY; quality > DECODER_LOWEST;
-         quality -= DECODER_STEP)
-    {
-        if (!decoder_try(image, quality, &bytes, &size)) {
-            return false;
-        }
-
-        if ((int64_t) size <= image->req->max_size) {
-            return decoder_result(image, bytes, size, "image/jpeg");
-        }
-    }
-
-    while ((int64_t) size > image->req->max_size) {
-        scale = sqrt((double) image->req->max_size / size);
-        width = MagickGetImageWidth(wand) * scale;
-        height = MagickGetImageHeight(wand) * scale;
-
-        if (width == 0 || height == 0
-            || !decoder_resize(wand, width, height)
-            || !decoder_try(image, DECODER_SCALED, &bytes, &size))
-        {
-            MagickRelinquishMemory(bytes);
-            return false;
-        }
-    }
-
-    return decoder_result(image, bytes, size, "image/jpeg");
-}
-
-
-/* what was made before is freed; *bytes is NULL on failure */
-static bool
-decoder_try(decoder_image_t *image, int quality, unsigned char **bytes,
-    size_t *size)
-{
-    MagickRelinquishMemory(*bytes);
-    *bytes = NULL;
-
-    if (!decoder_plain(image->wand, image->req->task == DECODER_STICKER
-                                    ? "WEBP" : "JPEG", quality))
-    {
-        return false;
-    }
-
-    *bytes = MagickGetImageBlob(image->wand, size);
-
-    return *bytes != NULL;
-}
-
-
-static bool
-decoder_sticker(decoder_image_t *image)
-{
-    int             quality;
-    size_t          size;
-    int64_t         max_size;
-    unsigned char  *bytes;
-
-    image->animated = decoder_animated(image);
-    max_size = image->animated ? image->req->max_animated
-                               : image->req->max_size;
-
-    if (decoder_takes(image->req->types, image->type->mime)
-        && image->ans->width == DECODER_STICKER_EDGE
-        && image->ans->height == DECODER_STICKER_EDGE
-        && image->size <= max_size)
-    {
-        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
-                 "%s", image->type->mime);
-        image->ans->as_is = 1;
-        return true;
-    }
-
-    if (image->animated) {
-        snprintf(image->ans->error, sizeof(image->ans->error),
-                 "it is animated, %dx%d pixels of %s", image->ans->width,
-                 image->ans->height, image->type->coder);
-        return false;
-    }
-
-    if (!decoder_load(image, NULL) || !decoder_square(image)) {
-        return false;
-    }
-
-    bytes = NULL;
-
-    for (quality = DECODER_QUALITY; quality > 0; quality -= DECODER_STEP) {
-
-        if (!decoder_try(image, quality, &bytes, &size)) {
-            return false;
-        }
-
-        if ((int64_t) size <= max_size) {
-            return decoder_result(image, bytes, size, "image/webp");
-        }
-    }
-
-    MagickRelinquishMemory(bytes);
-    snprintf(image->ans->error, sizeof(image->ans->error),
-             "it has too many details");
-    return false;
-}
-
-
-/* fitted into the square, the rest of which is transparent */
-static bool
-decoder_square(decoder_image_t *image)
-{
-    bool         ok;
-    double       scale;
-    size_t       width, height;
-    PixelWand   *none;
-    MagickWand  *wand;
-
-    wand = image->wand;
-
-    if (!image->type->upright && !MagickAutoOrientImage(wand)) {
-        return false;
-    }
-
-    width = MagickGetImageWidth(wand);
-    height = MagickGetImageHeight(wand);
-    scale = (double) DECODER_STICKER_EDGE / (width > height ? width : height);
-    width = width * scale < 1 ? 1 : lround(width * scale);
-    height = height * scale < 1 ? 1 : lround(height * scale);
-
-    none = NewPixelWand();
-
-    ok = PixelSetColor(none, "none")
-         && MagickSetImageAlphaChannel(wand, SetAlphaChannel)
-         && decoder_resize(wand, width, height)
-         && MagickSetImageBackgroundColor(wand, none)
-         && MagickExtentImage(wand, DECODER_STICKER_EDGE,
-                              DECODER_STICKER_EDGE,
-                              -((ssize_t) (DECODER_STICKER_EDGE - width) / 2),
-                              -((ssize_t) (DECODER_STICKER_EDGE - height)
-                                / 2))
-         && MagickStripImage(wand);
-
-    DestroyPixelWand(none);
-
-    return ok;
-}
-
-
-static bool
+bool
 decoder_flatten(MagickWand *wand)
 {
     bool        ok;
     PixelWand  *white;
 
     white = NewPixelWand();
-    ok = PixelSetColor(white, "white")
+    ok = PixelSetColor(white, DECODER_WHITE)
          && MagickSetImageBackgroundColor(wand, white)
          && MagickSetImageAlphaChannel(wand, RemoveAlphaChannel);
     DestroyPixelWand(white);
@@ -581,19 +448,24 @@ decoder_flatten(MagickWand *wand)
 }
 
 
-static bool
-decoder_plain(MagickWand *wand, const char *format, int quality)
+unsigned char *
+decoder_encode(MagickWand *wand, const char *format, int quality,
+    size_t *size)
 {
-    return MagickSetFilename(wand, "")
-           && MagickSetImageFilename(wand, "")
-           && MagickSetImageFormat(wand, format)
-           && MagickSetImageCompression(wand, UndefinedCompression)
-           && MagickSetImageCompressionQuality(wand, quality);
+    if (!MagickSetFilename(wand, "")
+        || !MagickSetImageFilename(wand, "")
+        || !MagickSetImageFormat(wand, format)
+        || !MagickSetImageCompression(wand, UndefinedCompression)
+        || !MagickSetImageCompressionQuality(wand, quality))
+    {
+        return NULL;
+    }
+
+    return MagickGetImageBlob(wand, size);
 }
 
 
-/* frees the bytes, which may be NULL */
-static bool
+bool
 decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
     const char *type)
 {
@@ -618,37 +490,53 @@ decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
 }
 
 
-/* the largest size within a square that keeps the proportions */
-static void
-decoder_fit(size_t width, size_t height, int max_edge, size_t *fit_width,
-    size_t *fit_height)
+void
+decoder_made_by(decoder_answer_t *ans, const char *fmt, ...)
 {
-    size_t  edge, longer;
+    size_t   len;
+    va_list  args;
 
-    edge = max_edge;
-    longer = width > height ? width : height;
+    len = strlen(ans->made_by);
 
-    *fit_width = width;
-    *fit_height = height;
-
-    if (longer > edge) {
-        *fit_width = (width * edge + longer / 2) / longer;
-        *fit_height = (height * edge + longer / 2) / longer;
+    if (len > 0 && len + 1 < sizeof(ans->made_by)) {
+        strcpy(ans->made_by + len++, " ");
     }
 
-    *fit_width = *fit_width == 0 ? 1 : *fit_width;
-    *fit_height = *fit_height == 0 ? 1 : *fit_height;
+    va_start(args, fmt);
+    vsnprintf(ans->made_by + len, sizeof(ans->made_by) - len, fmt, args);
+    va_end(args);
 }
 
 
 static void
-decoder_error(MagickWand *wand, decoder_answer_t *ans)
+decoder_error(decoder_image_t *image)
 {
-    char           *text;
+    char            text[120];
     size_t          len;
     ExceptionType   severity;
 
-    text = MagickGetException(wand, &severity);
+    if (image->ans->error[0] != '\0') {
+        return;
+    }
+
+    len = decoder_message(image->wand, text, sizeof(text), &severity);
+
+    decoder_fail(image->ans,
+                 severity == ResourceLimitError
+                 || severity == ResourceLimitFatalError
+                 ? DECODER_REFUSED : DECODER_CORRUPT, "%s",
+                 len == 0 ? "the image cannot be read" : text);
+}
+
+
+static size_t
+decoder_message(MagickWand *wand, char *dst, size_t size,
+    ExceptionType *severity)
+{
+    char    *text;
+    size_t   len;
+
+    text = MagickGetException(wand, severity);
 
     /* what follows "@" is a place in ImageMagick's source */
     len = strcspn(text, "@");
@@ -657,12 +545,10 @@ decoder_error(MagickWand *wand, decoder_answer_t *ans)
         len--;
     }
 
-    snprintf(ans->error, sizeof(ans->error), "%.*s",
-             (int) (len < 120 ? len : 120), text);
-
-    if (len == 0) {
-        strcpy(ans->error, "the image cannot be read");
-    }
-
+    len = len < size ? len : size - 1;
+    memcpy(dst, text, len);
+    dst[len] = '\0';
     MagickRelinquishMemory(text);
+
+    return len;
 }

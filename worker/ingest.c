@@ -179,7 +179,11 @@ ingest_thumbnail(child_t *child, attachment_t *a)
         return 0;
     }
 
-    if (media_key_thumb(thumb_key, sizeof(thumb_key), key) < 0) {
+    if (media_key_thumb(thumb_key, sizeof(thumb_key), key,
+                        strcmp(a->preview_type, "image/webp") == 0 ? "webp"
+                                                                   : "jpg")
+        < 0)
+    {
         log_msg(LOG_WARN, "no thumbnail", "reason", "key is too long", NULL);
         return 0;
     }

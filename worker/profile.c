@@ -128,7 +128,8 @@ profile_read(profile_t *p, const job_t *job)
     }
 
     media_str_set(&key, p->key, strlen(p->key));
-    return media_key_thumb(p->thumb_key, sizeof(p->thumb_key), key) > 0;
+    return media_key_thumb(p->thumb_key, sizeof(p->thumb_key), key, "jpg")
+           > 0;
 }
 
 

@@ -416,7 +416,10 @@ rebuild_drop_thumbnail(child_t *child, attachment_t *a)
 {
     char         key[MEDIA_KEY_MAX];
     long         status;
+    size_t       i;
     media_str_t  s;
+
+    static const char *const  extensions[] = { "jpg", "webp" };
 
     if (a->thumb_key[0] != '\0'
         || PQgetlength(a->row, 0, REBUILD_THUMB) == 0)
@@ -426,11 +429,15 @@ rebuild_drop_thumbnail(child_t *child, attachment_t *a)
 
     media_str_set(&s, a->key, strlen(a->key));
 
-    if (media_key_thumb(key, sizeof(key), s) < 0) {
-        return 0;
+    for (i = 0; i < 2; i++) {
+        if (media_key_thumb(key, sizeof(key), s, extensions[i]) > 0
+            && store_delete(child, key, &status) != 0 && status != 404)
+        {
+            return -1;
+        }
     }
 
-    return store_delete(child, key, &status) == 0 || status == 404 ? 0 : -1;
+    return 0;
 }
 
 

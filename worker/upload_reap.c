@@ -241,13 +241,20 @@ upload_delete_made(child_t *child, const upload_t *u)
     PGresult    *res;
     media_str_t  key;
 
+    static const char *const  extensions[] = { "jpg", "webp" };
+
     media_str_set(&key, u->file_key, strlen(u->file_key));
 
-    if (upload_delete(child, u->file_key) != 0
-        || (media_key_thumb(thumb, sizeof(thumb), key) > 0
-            && upload_delete(child, thumb) != 0))
-    {
+    if (upload_delete(child, u->file_key) != 0) {
         return -1;
+    }
+
+    for (i = 0; i < 2; i++) {
+        if (media_key_thumb(thumb, sizeof(thumb), key, extensions[i]) > 0
+            && upload_delete(child, thumb) != 0)
+        {
+            return -1;
+        }
     }
 
     res = db_exec(child,

@@ -132,11 +132,13 @@ test_made_keys(void)
            == MEDIA_NOSPACE, "%zu bytes are no space", i);
     }
 
-    n = media_key_thumb(dst, sizeof(dst), str(key));
+    n = media_key_thumb(dst, sizeof(dst), str(key), "jpg");
     ok(n == (ssize_t) strlen(key) + 10
        && strcmp(dst, "chat/t1/conv-2/0a1b2c3d_a_b.jpg_thumb.jpg") == 0,
        "thumbnail %s", dst);
-    ok(media_key_thumb(dst, 11, str("a")) == MEDIA_NOSPACE, "no space");
+    n = media_key_thumb(dst, sizeof(dst), str("a.png"), "webp");
+    ok(n == 16 && strcmp(dst, "a.png_thumb.webp") == 0, "thumbnail %s", dst);
+    ok(media_key_thumb(dst, 11, str("a"), "jpg") == MEDIA_NOSPACE, "no space");
 
     n = media_key_profile_pic(dst, sizeof(dst), str("t1"),
                               str("5511987654321"));

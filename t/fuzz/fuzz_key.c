@@ -98,7 +98,7 @@ check_made(media_str_t name)
     fuzz_check(media_key_check(s) == MEDIA_OK);
     fuzz_check(media_key_tenant(s).len == acme.len);
 
-    n = media_key_thumb(thumb, sizeof(thumb), s);
+    n = media_key_thumb(thumb, sizeof(thumb), s, "webp");
     fuzz_check(n > 0 && media_key_check(fuzz_text(thumb)) == MEDIA_OK);
 
     n = media_key_attachment(key, sizeof(key), name, conversation, id, acme);

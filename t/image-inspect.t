@@ -1,0 +1,213 @@
+#!/usr/bin/perl
+
+# Copyright (C) ngx_media contributors
+
+# What is told of each format of images, and their previews: size, colours,
+# transparency, placeholder, no metadata.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+
+use E2E qw(slurp);
+use File::Temp qw(tempdir);
+use Inspect qw(inspect pixel);
+use Job;
+use JSON::PP;
+use MIME::Base64;
+use Rendition qw(sample made save);
+use Test::More;
+
+my $dir = tempdir(CLEANUP => 1);
+
+job_or_skip();
+
+
+sub told {
+    my ($name, $file, $type, %expected) = @_;
+    my $r = inspect($file);
+    my $m = $r->{metadata};
+
+    is($r->{verdict}, $expected{verdict} // 'ok', "$name: understood")
+        or diag $r->{error};
+    is($r->{type}, $type, "$name: $type");
+    is("$m->{width}x$m->{height}", $expected{size}, "$name: its size");
+    is($m->{rotation} // 0, $expected{rotation} // 0, "$name: rotation");
+    is($m->{frames}, $expected{frames} // 1, "$name: frames");
+    is(!!$m->{animated}, ($expected{frames} // 1) > 1, "$name: animated");
+    is(!!$m->{alpha}, !!$expected{alpha}, "$name: transparency");
+    is($r->{result}, $expected{alpha} ? 'image/webp' : 'image/jpeg',
+        "$name: type of its preview");
+    is("$r->{preview}{width}x$r->{preview}{height}", $expected{preview},
+        "$name: size of its preview");
+    is($r->{preview}{format}, $expected{alpha} ? 'WEBP' : 'JPEG',
+        "$name: which is one");
+    cmp_ok(length decode_base64($m->{placeholder}), '<=', 40,
+        "$name: a placeholder");
+    like($r->{made_by}, $expected{made_by} // qr{libMagickWand/\d},
+        "$name: made by $r->{made_by}");
+    return $r;
+}
+
+
+told('JPEG', sample('image-jpeg.plain'), 'image/jpeg', size => '842x788',
+    preview => '200x187', made_by => qr{^libjpeg-turbo/\d+\.\d+\.\d+ });
+told('PNG', sample('image-png.plain'), 'image/png', size => '291x184',
+    preview => '200x126', alpha => 1, made_by => qr{^libpng/1\.});
+told('HEIC', sample('image-heic.plain'), 'image/heic', size => '480x552',
+    preview => '174x200', made_by => qr{^libheif/1\.});
+told('a sticker', sample('sticker-static-webp.plain'), 'image/webp',
+    size => '512x512', preview => '200x200', alpha => 1,
+    made_by => qr{^libwebp/\d+\.\d+\.\d+ });
+told('a sticker that moves', sample('sticker-animated-webp.plain'),
+    'image/webp', size => '512x512', preview => '200x200', alpha => 1,
+    frames => frames_of('sticker-animated-webp.plain'));
+told('GIF', made('gif', qw(convert -size 60x40 xc:red xc:blue xc:lime)),
+    'image/gif', size => '60x40', preview => '60x40', frames => 3);
+
+SKIP: {
+    my $avif = "$dir/picture.avif";
+
+    skip 'ImageMagick writes no AVIF here', 1
+        if system("convert -size 320x160 xc:red $avif 2>$dir/log") != 0
+        || !-s $avif;
+    told('AVIF', $avif, 'image/avif', size => '320x160',
+        preview => '200x100');
+}
+
+
+# ANMF chunks: RFC 9649, 2.7.1.1
+
+sub frames_of { return scalar(() = slurp(sample($_[0])) =~ /ANMF/g) }
+
+
+# orientation: what one sees
+
+for ([3, '40x20', 180], [6, '20x40', 90], [8, '20x40', 270],
+    [5, '20x40', 270], [7, '20x40', 90], [2, '40x20', 0])
+{
+    my ($orientation, $size, $rotation) = @$_;
+    my $exif = "Exif\0\0MM\0\x2a\0\0\0\x08\0\1" . pack('nnNnnN', 0x112, 3, 1,
+        $orientation, 0, 0);
+    my $plain = slurp(made('jpg', qw(convert -size 40x20 xc:red)));
+    my $file = save('jpg', "\xff\xd8\xff\xe1" . pack('n', 2 + length $exif)
+        . $exif . substr $plain, 2);
+
+    told("orientation $orientation", $file, 'image/jpeg', size => $size,
+        preview => $size, rotation => $rotation);
+}
+
+
+# a profile after ICC.1:2001-04, whose red and blue have changed places
+
+sub s15 { return pack 'N*', map { int(65536 * $_ + 0.5) } @_ }
+
+sub profile {
+    my %tags = (
+        rXYZ => "XYZ \0\0\0\0" . s15(0.1431, 0.0606, 0.7141),
+        gXYZ => "XYZ \0\0\0\0" . s15(0.3851, 0.7169, 0.0971),
+        bXYZ => "XYZ \0\0\0\0" . s15(0.4361, 0.2225, 0.0139),
+        wtpt => "XYZ \0\0\0\0" . s15(0.9642, 1, 0.8249),
+        cprt => "text\0\0\0\0none\0\0\0\0",
+        desc => "desc\0\0\0\0" . pack('N', 5) . "test\0" . "\0" x 79,
+        map { $_ => "curv\0\0\0\0" . pack 'Nnn', 1, 563, 0 }
+            qw(rTRC gTRC bTRC),
+    );
+    my ($table, $data) = (pack('N', scalar keys %tags), '');
+
+    for my $name (sort keys %tags) {
+        $table .= $name . pack 'NN', 132 + 12 * keys(%tags) + length $data,
+            length $tags{$name};
+        $data .= $tags{$name} . "\0" x (-length($tags{$name}) % 4);
+    }
+
+    my $head = pack('x4 x4 N', 0x02400000) . 'mntrRGB XYZ '
+        . pack('n6', 2020, 1, 1, 0, 0, 0) . 'acsp' . "\0" x 28
+        . s15(0.9642, 1, 0.8249) . "\0" x 48;
+
+    substr($head, 0, 4) = pack 'N', length "$head$table$data";
+    return $head . $table . $data;
+}
+
+my $icc = save('icc', profile());
+
+for my $suffix (qw(jpg png webp)) {
+    my $r = inspect(made($suffix, qw(convert -size 300x200),
+        'xc:#e04010', '-quality', 100, '-profile', $icc));
+    my @colour = pixel($r->{file}, 100, 60);
+
+    ok(abs($colour[0] - 0x10) < 24 && abs($colour[1] - 0x40) < 12
+        && abs($colour[2] - 0xe0) < 12, "$suffix: colours by the profile")
+        or diag "@colour";
+    like($r->{metadata}{dominant_color}, qr/^#[0-2].[34].[de].$/,
+        "$suffix: dominant colour $r->{metadata}{dominant_color}");
+    unlike(slurp($r->{file}), qr/ICC_PROFILE|acsp/, "$suffix: no profile");
+}
+
+{
+    my $r = inspect(made('jpg', qw(convert -size 300x200 xc:red -colorspace
+        CMYK)));
+    my @colour = pixel($r->{file}, 100, 60);
+
+    ok($colour[0] > 220 && $colour[1] < 40 && $colour[2] < 60,
+        'CMYK becomes sRGB') or diag "@colour";
+}
+
+
+# transparency: of a part; none of it, though there could be
+
+{
+    my $png = made('png', qw(convert -size 300x300 xc:blue -alpha set
+        -region 150x300+0+0 -channel A -evaluate set 0));
+    my $r = told('a transparent PNG', $png, 'image/png', size => '300x300',
+        preview => '200x200', alpha => 1);
+
+    is((pixel($r->{file}, 20, 100))[3], 0, 'transparent where it was');
+    is((pixel($r->{file}, 180, 100))[3], 255, 'and nowhere else');
+    is($r->{metadata}{dominant_color}, '#0000ff', 'the colour one sees');
+}
+
+told('an opaque PNG with alpha', made('png', qw(convert -size 300x300
+    xc:lime -alpha set -define png:color-type=6)), 'image/png',
+    size => '300x300', preview => '200x200');
+
+
+# where a photo was taken is nobody's business
+
+{
+    my $jpeg = slurp(sample('image-jpeg.plain'));
+    my $exif = "Exif\0\0MM\0\x2a\0\0\0\x08\0\1" . pack('nnNNN', 0x8825, 4, 1,
+        26, 0) . "\0\1" . pack('nnNa4N', 1, 2, 2, "N\0", 0) . 'SECRET-PLACE';
+    my $xmp = "http://ns.adobe.com/xap/1.0/\0<x>SECRET-PLACE</x>";
+    my $r = inspect(save('jpg', "\xff\xd8\xff\xe1", pack('n', 2 + length
+        $exif), $exif, "\xff\xe1", pack('n', 2 + length $xmp), $xmp,
+        substr $jpeg, 2));
+
+    is($r->{verdict}, 'ok', 'a photo with a place');
+    unlike(slurp($r->{file}), qr/Exif|SECRET|xap/, 'of which nothing is left');
+}
+
+
+# placeholders as those of the npm package thumbhash 0.1.1
+
+sub rgba {
+    my ($width, $height, $alpha) = @_;
+
+    return join '', map { my $y = $_; map { pack 'C4',
+        int(255 * $_ / $width), int(255 * $y / $height), ($_ * $y) % 256,
+        $alpha ? int(255 * $_ / $width) : 255 } 0 .. $width - 1 }
+        0 .. $height - 1;
+}
+
+for (@{ decode_json(slurp('t/data/media/thumbhash.json')) }) {
+    my ($width, $height, $alpha, $hash) = @$_;
+    my $raw = save('rgba', rgba($width, $height, $alpha));
+    my $r = inspect(made('png', 'convert', '-size', "${width}x$height",
+        '-depth', 8, "rgba:$raw", '-define', 'png:color-type=6'));
+
+    is($r->{metadata}{placeholder}, $hash, "placeholder of ${width}x$height"
+        . ($alpha ? ' with alpha' : ''));
+}
+
+done_testing();

@@ -1,0 +1,108 @@
+/*
+ * Copyright (C) ngx_media contributors
+ *
+ * What the image functions of the decoder process share.
+ */
+
+#ifndef DECODER_IMAGE_H
+#define DECODER_IMAGE_H
+
+/* ImageMagick 6's headers have functions without a prototype */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
+#if __has_include(<MagickWand/MagickWand.h>)
+#include <MagickWand/MagickWand.h>
+#else
+#include <wand/MagickWand.h>
+#endif
+#pragma GCC diagnostic pop
+
+#include "decoder.h"
+
+
+#define DECODER_QUALITY    85       /* C053 */
+#define DECODER_STEP       10
+
+#if MagickLibVersion >= 0x700
+#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
+#else
+#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter, 1.0)
+#endif
+
+
+typedef struct decoder_image_s  decoder_image_t;
+
+typedef struct {
+    const char  *mime;
+    const char  *coder;             /* of ImageMagick; NULL: libheif's */
+    bool       (*head)(decoder_image_t *image);
+} decoder_type_t;
+
+struct decoder_image_s {
+    MagickWand               *wand;
+    const decoder_type_t     *type;
+    const decoder_request_t  *req;
+    decoder_answer_t         *ans;  /* width, height, frames and animated are
+                                       those of the head */
+    int                       in;
+    int                       out;
+    const unsigned char      *data; /* of the file */
+    size_t                    size;
+    bool                      deep; /* more than 8 bits a colour */
+    bool                      cmyk;
+    bool                      shrinks;      /* it is read at a smaller size */
+    char                      warning[120]; /* of reading it: the picture is
+                                               damaged; or "" */
+};
+
+
+/*
+ * decoder_head.c: dimensions, frames and depth, from the head of a file of
+ * the type, by its library; no pixel is decoded.  False: with the error.
+ */
+bool decoder_head_jpeg(decoder_image_t *image);
+bool decoder_head_png(decoder_image_t *image);
+bool decoder_head_gif(decoder_image_t *image);
+bool decoder_head_webp(decoder_image_t *image);
+
+/* decoder_heif.c: the same of HEIC, HEIF and AVIF, and into the wand */
+void decoder_heif_init(void);
+bool decoder_heif_head(decoder_image_t *image);
+bool decoder_heif_load(decoder_image_t *image);
+
+/*
+ * decoder_image.c: the pixels of the first frame, in colours of sRGB once
+ * decoder_colours() was called.  jpeg_size: "200x100", what a JPEG may be
+ * shrunk to while it is decoded, or NULL.
+ */
+bool decoder_load(decoder_image_t *image, const char *jpeg_size);
+bool decoder_colours(MagickWand *wand);
+/* upright, and tells how it was turned */
+bool decoder_upright(decoder_image_t *image);
+/* transparency on white */
+bool decoder_flatten(MagickWand *wand);
+/* bytes to be freed by MagickRelinquishMemory(), without any metadata that
+   MagickStripImage() removes; NULL: not encoded */
+unsigned char *decoder_encode(MagickWand *wand, const char *format,
+    int quality, size_t *size);
+/* writes and frees the bytes, which may be NULL */
+bool decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
+    const char *type);
+/* a tool and its version into made_by */
+void decoder_made_by(decoder_answer_t *ans, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* decoder_preview.c, decoder_picture.c, decoder_sticker.c: the tasks */
+bool decoder_preview(decoder_image_t *image);
+bool decoder_picture(decoder_image_t *image);
+bool decoder_sticker(decoder_image_t *image);
+
+/*
+ * decoder_thumbhash.c: a ThumbHash (https://evanw.github.io/thumbhash/) of an
+ * image of at most 100x100 pixels of four bytes, red, green, blue and alpha;
+ * returns its length, 25 at most
+ */
+size_t decoder_thumbhash(uint8_t *hash, const uint8_t *rgba, int width,
+    int height);
+
+#endif
