@@ -452,7 +452,7 @@ decoder_resample(decoder_audio_t *a, const AVFrame *frame)
                 : decoder_refuse(a, "its audio cannot be decoded");
 
     if (ok && n > 0 && a->encoder != NULL) {
-        ok = decoder_encode(a, s, n);
+        ok = decoder_encode_samples(a, s, n);
     }
 
     free(s);

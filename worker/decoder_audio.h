@@ -79,7 +79,7 @@ void decoder_audio_close(decoder_audio_t *a);
 
 /* decoder_encode.c */
 bool decoder_encode_open(decoder_audio_t *a);
-bool decoder_encode(decoder_audio_t *a, int16_t *s, int n);
+bool decoder_encode_samples(decoder_audio_t *a, int16_t *s, int n);
 bool decoder_encode_end(decoder_audio_t *a);
 
 /* decoder_waveform.c: false if there are more than can be measured */

@@ -139,7 +139,7 @@ decoder_encode_muxer(decoder_audio_t *a, const char *name)
 
 
 bool
-decoder_encode(decoder_audio_t *a, int16_t *s, int n)
+decoder_encode_samples(decoder_audio_t *a, int16_t *s, int n)
 {
     void  *samples[1];
 
