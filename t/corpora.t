@@ -1,0 +1,179 @@
+#!/usr/bin/perl
+
+# Copyright (C) ngx_media contributors
+
+# Files that others use to break readers, out of Debian's packages: each has
+# the verdict and the type that t/data/corpora.tsv says, within two seconds
+# and 256 MB; the decoder neither dies nor leaves anything.
+#
+# CORPORA_RECORD=1 writes the table anew, to be read before it is committed.
+
+use strict;
+use warnings;
+
+use FindBin;
+
+use Digest::SHA;
+use File::Find;
+use File::Temp qw(tempdir);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use constant LIMIT_MS => 2000;
+use constant LIMIT_KB => 256 * 1024;
+
+my %packages = (
+    'gdk-pixbuf-tests' => qr/\.(?:png|gif|tga|rgba|ppm|pnm|jpe?g|ico|bmp|xpm
+        |xbm|pixdata|tiff?|qtif|webp|avif|heic)$/x,
+    'librsvg2-tests' => qr/\.(?:svg|svgz|jpg)$/,
+    'golang-src' => qr{/image/.*testdata/.*\.(?:png|gif|jpe?g)$},
+    'golang-github-rwcarlsen-goexif-dev' => qr/\.jpe?g$/i,
+    'golang-github-gabriel-vasile-mimetype-dev' => qr{/testdata/},
+    'clamav-testfiles' => qr{/clamav-testfiles/clam[^/]*$},
+);
+
+my $table = "$FindBin::Bin/data/corpora.tsv";
+my $corpora = $ENV{MEDIA_CORPORA};
+my $program = ($ENV{MEDIA_WORKER} // 'build/media-worker')
+    =~ s{[^/]*$}{test/run_job}r;
+
+plan(skip_all => 'MEDIA_CORPORA is not set: run by ./dev test')
+    unless $corpora;
+plan(skip_all => "$program is not built") unless -x $program;
+
+my $dir = tempdir(CLEANUP => 1);
+my %known = $ENV{CORPORA_RECORD} ? () : recorded();
+my %seen;
+my ($peak, $slowest) = (0, 0);
+
+mkdir "$dir/tmp";
+
+open my $record, '>', $ENV{CORPORA_RECORD} ? $table : '/dev/null'
+    or die "$table: $!\n";
+
+print $record "# package, path, first digits of its SHA-256, verdict, type\n";
+
+for my $package (sort keys %packages) {
+    my @files = files_of($package);
+
+    SKIP: {
+        skip("$package is not there", 1) unless @files;
+
+        my @results = inspected(@files);
+        my (@wrong, @slow);
+
+        is(scalar @results, @files, "$package: each of its files is answered");
+
+        for my $i (0 .. $#results) {
+            my ($file, $sum) = @{ $files[$i] };
+            my $r = $results[$i];
+            my $known = $known{$sum} // [];
+
+            $seen{$sum} = 1;
+            $slowest = $r->{ms} if $r->{ms} > $slowest;
+
+            print $record join("\t", $package, $file =~ s{^.*?/usr/}{/usr/}r,
+                $sum, $r->{verdict}, $r->{type}), "\n";
+
+            push @slow, "$file: $r->{ms} ms" if $r->{ms} > LIMIT_MS;
+            push @wrong, "$file: $r->{verdict} $r->{type} $r->{error}"
+                if !$ENV{CORPORA_RECORD} && ($r->{verdict} eq 'failed'
+                || (@$known && "@$known" ne "$r->{verdict} $r->{type}"));
+        }
+
+        is_deeply(\@wrong, [], "$package: as recorded");
+        is_deeply(\@slow, [], "$package: none takes long");
+    }
+}
+
+close $record;
+
+my @none = grep { !$seen{$_} } keys %known;
+
+diag(sprintf '%d files, %d of the table are not there; %d ms, %d KB at most',
+    scalar keys %seen, scalar @none, $slowest, $peak);
+
+cmp_ok($peak, '>', 0, 'memory was measured');
+cmp_ok($peak, '<', LIMIT_KB, 'memory');
+is_deeply([ glob "$dir/tmp/*" ], [], 'nothing is left behind');
+
+done_testing();
+
+
+# a file by its sum, as versions of packages differ: verdict and type
+
+sub recorded {
+    my %known;
+
+    open my $f, '<', $table or die "$table: $!\n";
+
+    while (<$f>) {
+        chomp;
+        my ($package, $path, $sum, @expected) = split /\t/;
+
+        $known{$sum} = \@expected if @expected;
+    }
+
+    return %known;
+}
+
+
+sub files_of {
+    my ($package) = @_;
+    my @files;
+
+    return unless -d "$corpora/$package";
+
+    find({ no_chdir => 1, wanted => sub {
+        return unless -f && !-l && /$packages{$package}/;
+
+        push @files, [ $_, substr Digest::SHA->new(256)->addfile($_)
+            ->hexdigest, 0, 16 ];
+    } }, "$corpora/$package");
+
+    return sort { $a->[0] cmp $b->[0] } @files;
+}
+
+
+# the decoder's answers, in their order; meanwhile its memory is looked at
+
+sub inspected {
+    my (@files) = @_;
+    my @results;
+
+    local $ENV{MEDIA_TMP_DIR} = "$dir/tmp";
+
+    my $pid = open my $p, '-|', $program, 'inspect',
+        map { ($_->[0], 'application/octet-stream', "$dir/preview") } @files
+        or die "$program: $!\n";
+
+    while (<$p>) {
+        my %r = map { /^(\w+)=(.*)/s ? ($1, $2) : () } split /\t/;
+
+        chomp $r{error};
+        push @results, \%r;
+        watch($pid);
+    }
+
+    close $p;
+    return @results;
+}
+
+
+sub watch {
+    my ($pid) = @_;
+
+    for my $child (children_of($pid)) {
+        open my $f, '<', "/proc/$child/status" or next;
+
+        /^VmHWM:\s+(\d+)/ && $1 > $peak && ($peak = $1) while <$f>;
+    }
+}
+
+
+sub children_of {
+    my ($pid) = @_;
+
+    open my $f, '<', "/proc/$pid/task/$pid/children" or return;
+    return split ' ', <$f> // '';
+}
