@@ -16,6 +16,7 @@ use FindBin;
 use Digest::SHA;
 use File::Find;
 use File::Temp qw(tempdir);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -146,34 +147,56 @@ sub inspected {
     my $pid = open my $p, '-|', $program, 'inspect',
         map { ($_->[0], 'application/octet-stream', "$dir/preview") } @files
         or die "$program: $!\n";
+    my $watch = open my $w, '-|';
+
+    die "fork: $!\n" unless defined $watch;
+    watch($pid) unless $watch;
 
     while (<$p>) {
         my %r = map { /^(\w+)=(.*)/s ? ($1, $2) : () } split /\t/;
 
         chomp $r{error};
         push @results, \%r;
-        watch($pid);
     }
 
     close $p;
+
+    my $kb = <$w> // 0;
+
+    close $w;
+    $peak = $kb if $kb > $peak;
     return @results;
 }
 
 
+# prints the most memory that a process below this one had
+
 sub watch {
     my ($pid) = @_;
+    my $most = 0;
 
-    for my $child (children_of($pid)) {
-        open my $f, '<', "/proc/$child/status" or next;
+    while (-d "/proc/$pid/fd" && opendir my $d, "/proc/$pid/fd") {
+        for my $process (below($pid)) {
+            open my $f, '<', "/proc/$process/status" or next;
 
-        /^VmHWM:\s+(\d+)/ && $1 > $peak && ($peak = $1) while <$f>;
+            /^VmHWM:\s+(\d+)/ && $1 > $most && ($most = $1) while <$f>;
+        }
+
+        sleep 0.005;
     }
+
+    print $most;
+    close STDOUT;
+    POSIX::_exit(0);
 }
 
 
-sub children_of {
+sub below {
     my ($pid) = @_;
 
     open my $f, '<', "/proc/$pid/task/$pid/children" or return;
-    return split ' ', <$f> // '';
+
+    my @children = split ' ', <$f> // '';
+
+    return @children, map { below($_) } @children;
 }
