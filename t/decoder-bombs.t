@@ -29,13 +29,13 @@ my $dir = tempdir(CLEANUP => 1);
 my @bombs = (
     [ 'a PNG of 65535x65535 pixels', png(65535, 65535), qr/pixels/ ],
     [ 'a GIF of 10,000 frames', gif(10_000), qr/frames|pixels/ ],
-    [ 'a WebP with a lying canvas', webp(16384, 16384), qr/pixels/ ],
+    [ 'a WebP with a lying canvas', webp(16384, 16384), qr/pixels|readable/ ],
     [ 'a progressive JPEG of 65500x65500 pixels', jpeg(65500, 65500),
         qr/pixels/ ],
     [ 'a docx that expands to 8 GB', docx(8), qr/expand|archive/ ],
     [ 'a PDF whose object stream expands to 4 GB', pdf(),
         qr/expand|stream|object/ ],
-    [ 'Ogg with an absurd granule position', ogg(), qr/duration|hours|long/ ],
+    [ 'Ogg with an absurd granule position', ogg(), qr/lasts/ ],
     [ 'MP4 with a moov of 2 GiB', mp4(), qr/moov|atom|index|large|corrupt/ ],
 );
 
