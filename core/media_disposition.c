@@ -36,6 +36,7 @@ static size_t disposition_utf8(const char *p, size_t len, uint32_t *code);
 static int disposition_utf8_check(const char *p, size_t len);
 static size_t disposition_clean(char *dst, const char *src, size_t len);
 static int disposition_hidden(uint32_t code);
+static size_t disposition_trim(const char *name, size_t len);
 static size_t disposition_cut(char *name, size_t len);
 static size_t disposition_key_name(char *dst, media_str_t key);
 static size_t disposition_ascii(char *dst, const char *name, size_t len,
@@ -475,14 +476,22 @@ disposition_clean(char *dst, const char *src, size_t len)
         size += n;
     }
 
-    while (size > 0 && (name[size - 1] == '.' || name[size - 1] == ' ')) {
-        size--;
-    }
-
-    size = disposition_cut(name, size);
+    size = disposition_cut(name, disposition_trim(name, size));
+    size = disposition_trim(name, size);
     memcpy(dst, name, size);
 
     return size;
+}
+
+
+static size_t
+disposition_trim(const char *name, size_t len)
+{
+    while (len > 0 && (name[len - 1] == '.' || name[len - 1] == ' ')) {
+        len--;
+    }
+
+    return len;
 }
 
 

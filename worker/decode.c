@@ -20,10 +20,11 @@
 
 
 /*
- * The child's side of the decoder.  Decoding of untrusted files happens in
- * a process of its own, media-decode, with an empty environment and no
- * descriptor but one socket, over which the input and output files are passed.  It is kept for DECODE_JOBS_MAX files and replaced when it crashes,
- * hangs, or answers nonsense.
+ * The child's side of the decoder.  Decoding of untrusted files happens in a
+ * process of its own, media-decode, with an empty environment and no
+ * descriptor but one socket, over which the input and output files are passed.
+ * It is kept for DECODE_JOBS_MAX files and replaced when it crashes, hangs, or
+ * answers nonsense.
  */
 
 
