@@ -100,7 +100,7 @@ my %stored = map { $_ => 1 } object_keys("chat/$tenant/");
 my @keys = map { $_->[0] } sql('SELECT storage_key FROM '
     . "media.message_attachments WHERE tenant_id = '$tenant'");
 
-is(scalar(grep { !/_thumb\.jpg$/ } keys %stored), $n,
+is(scalar(grep { !/_(?:thumb\.(?:jpg|webp)|m4a\.m4a)$/ } keys %stored), $n,
     'exactly one object a webhook');
 is(scalar(grep { !$stored{$_} } @keys), 0, 'every row has its object');
 

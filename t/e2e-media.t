@@ -20,7 +20,7 @@ env_or_skip();
 my @kinds = qw(image-jpeg video-mp4 audio-ptt-ogg-opus document-pdf
     sticker-static-webp);
 my %thumbnail = map { $_ => 1 } qw(image-jpeg sticker-static-webp
-    document-pdf);
+    document-pdf video-mp4);
 my $tenant = 'e2e' . $$;
 my %instance = map { $_ => "e2e-$_-$$" } qw(evolution wapi);
 
@@ -103,9 +103,13 @@ for my $sent (@sent) {
     my $thumb = get($a->{thumbnail_url});
 
     is($thumb->{status}, 200, "$name: thumbnail served");
-    is($thumb->{headers}{'content-type'}, 'image/jpeg',
-        "$name: thumbnail is a JPEG");
-    like($thumb->{content}, qr/^\xff\xd8\xff/, "$name: it begins as one");
+
+    my $webp = $kind =~ /sticker/;
+
+    is($thumb->{headers}{'content-type'}, $webp ? 'image/webp' : 'image/jpeg',
+        "$name: type of the thumbnail");
+    like($thumb->{content}, $webp ? qr/^RIFF....WEBP/s : qr/^\xff\xd8\xff/,
+        "$name: it begins as one");
     cmp_ok($a->{width}, '>', 0, "$name: width recorded")
         if $kind ne 'document-pdf';
 }
@@ -115,7 +119,8 @@ my ($rows) = sql_row("SELECT count(*) FROM media.message_attachments WHERE "
 
 is($rows, scalar @sent, 'one row a message');
 
-my @keys = grep { !/_thumb\.jpg$/ } object_keys("chat/$tenant/");
+my @keys = grep { !/_(?:thumb\.(?:jpg|webp)|m4a\.m4a)$/ }
+    object_keys("chat/$tenant/");
 
 is(scalar @keys, scalar @sent, 'one object a message');
 
