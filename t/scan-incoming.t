@@ -11,7 +11,7 @@ use warnings;
 use lib 't/lib';
 
 use Clamd;
-use E2E qw(vector plain_of sim sim_serve sql_row unique_id object_keys get
+use E2E qw(vector plain_of sim sim_serve sql_row object_keys get
     data_dir slurp wait_until);
 use File::Temp qw(tempdir);
 use Job;
@@ -34,24 +34,6 @@ sub write_file {
     open my $f, '>', $name or die "$name: $!\n";
     print $f @text;
     close $f;
-}
-
-# an attachment whose file came with the webhook
-
-sub with_webhook {
-    my ($bytes, %opt) = @_;
-    my $key = $opt{body_key} // 'webhooks/' . lc unique_id();
-    my $head = '{"data":{"message":{"base64":"';
-    my $base64 = encode_base64($bytes, '');
-
-    write_file("$dir/body", $head, $base64, '"}}}');
-    run_program('put', $key, "$dir/body", 'application/json');
-
-    return (attachment($i, { message_id => unique_id(),
-        key_type => 'document', mimetype => $opt{type} // 'text/plain',
-        body_key => $key, body_offset => length $head,
-        body_length => length $base64 }, category => 'document',
-        file_name => 'file.txt'), $key);
 }
 
 sub from_cdn {
@@ -94,21 +76,21 @@ SKIP: {
 
     local $ENV{CLAMD_ADDRESS} = $clamd->{unix};
 
-    my ($id, $body) = with_webhook('a text');
+    my ($id, $body) = with_webhook($i, 'a text');
 
     is(run_job('download', $id)->{result}, 'done', 'clean: done');
     is(job_row($id)->{status}, 'completed', 'clean: completed');
     is_deeply([ map { $_->{outcome} } grep { $_->{stage} eq 'scan' }
         hops($id) ], [ 'ok' ], 'clean: a hop');
 
-    ($id, $body) = with_webhook(eicar());
+    ($id, $body) = with_webhook($i, eicar());
     is(run_job('download', $id)->{result}, 'done', 'webhook: done');
     refused($id, 'Eicar-Test', 'webhook');
     is_deeply([ object_keys($body) ], [], 'webhook: its body is deleted');
 
-    my ($other) = with_webhook('a text', body_key => $body);
+    my ($other) = with_webhook($i, 'a text', body_key => $body);
 
-    ($id) = with_webhook(eicar(), body_key => $body);
+    ($id) = with_webhook($i, eicar(), body_key => $body);
     run_job('download', $id);
     refused($id, 'Eicar-Test', 'one of two');
     is_deeply([ object_keys($body) ], [ $body ],
@@ -120,7 +102,7 @@ SKIP: {
     is(job_row($other)->{status}, 'completed', 'one of two: the other one');
 
     # declared as what it is not: the virus is what is told
-    ($id) = with_webhook(eicar(), type => 'image/jpeg');
+    ($id) = with_webhook($i, eicar(), type => 'image/jpeg');
     run_job('download', $id);
     refused($id, 'Eicar-Test', 'declared as a picture');
 
@@ -134,7 +116,7 @@ SKIP: {
     {
         local $ENV{MEDIA_SCAN_INFECTED} = 'quarantine';
 
-        ($id) = with_webhook(eicar());
+        ($id) = with_webhook($i, eicar());
         run_job('download', $id);
         refused($id, 'Eicar-Test', 'quarantine');
 
@@ -164,7 +146,7 @@ SKIP: {
     # clamd goes away and comes back
 
     is(clamd_stop($clamd), 0, 'clamd ended');
-    ($id) = with_webhook('a text');
+    ($id) = with_webhook($i, 'a text');
     is(run_job('download', $id)->{result}, 'again', 'no clamd: waits');
     is(job_row($id)->{status}, 'pending', 'no clamd: pending');
     is(job_row($id)->{attempts}, 0, 'no clamd: not counted');

@@ -12,11 +12,9 @@ use warnings;
 use lib 't/lib';
 
 use Clamd;
-use E2E qw(unique_id);
 use File::Temp qw(tempdir);
 use IO::Compress::Gzip qw(gzip);
 use Job;
-use MIME::Base64;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use Worker;
@@ -31,19 +29,7 @@ my $away = "unix:$dir/nobody";
 
 sub incoming {
     my ($bytes, $type) = @_;
-    my $key = 'webhooks/' . lc unique_id();
-    my $base64 = encode_base64($bytes, '');
-
-    open my $f, '>', "$dir/body" or die "$dir/body: $!\n";
-    print $f $base64;
-    close $f;
-    run_program('put', $key, "$dir/body", 'application/json');
-
-    my $id = attachment($i, { message_id => unique_id(),
-        key_type => 'document', mimetype => $type // 'text/plain',
-        body_key => $key, body_offset => 0,
-        body_length => length $base64 }, category => 'document',
-        file_name => 'file.txt');
+    my ($id) = with_webhook($i, $bytes, $type ? (type => $type) : ());
 
     return ($id, run_job('download', $id)->{result});
 }

@@ -25,7 +25,6 @@
 
 #define CLAMD_PIECE       65536
 #define CLAMD_CONNECT     5000          /* ms */
-#define CLAMD_ANSWER_MAX  512
 #define CLAMD_RATE        (1024 * 1024) /* bytes a second that it has to take */
 
 /* more than MaxRecursion is anywhere; 17 is the default */
@@ -59,8 +58,7 @@ static int clamd_open(clamd_t *c, int family, const struct sockaddr *sa,
 static bool clamd_wait(const clamd_t *c, short events, int64_t until);
 static int clamd_send_file(const clamd_t *c, int fd, int64_t size);
 static int clamd_send(const clamd_t *c, const void *data, size_t len);
-static int clamd_answer(const clamd_t *c, char *answer, size_t size);
-static scan_result_t clamd_verdict(char *answer, char *error, size_t size);
+static int clamd_answer(const clamd_t *c, clamd_answer_t *answer);
 
 
 static int64_t  clamd_probed;           /* now_ms() of the last good one */
@@ -230,9 +228,9 @@ clamd_little_endian(unsigned char *dst, uint32_t n)
 static scan_result_t
 clamd_ask(int fd, int64_t size, char *error, size_t error_size)
 {
-    int      rc;
-    char     answer[CLAMD_ANSWER_MAX];
-    clamd_t  c;
+    int             rc;
+    clamd_t         c;
+    clamd_answer_t  answer;
 
     c.until = now_ms() + conf.scan_timeout * 1000LL
               + size / CLAMD_RATE * 1000;
@@ -246,7 +244,7 @@ clamd_ask(int fd, int64_t size, char *error, size_t error_size)
 
     rc = clamd_send_file(&c, fd, size);
 
-    if (clamd_answer(&c, answer, sizeof(answer)) != 0 || rc < 0) {
+    if (clamd_answer(&c, &answer) != 0 || rc < 0) {
         snprintf(error, error_size, "clamd did not answer");
         close(c.fd);
         return SCAN_ERROR;
@@ -254,7 +252,7 @@ clamd_ask(int fd, int64_t size, char *error, size_t error_size)
 
     close(c.fd);
 
-    return clamd_verdict(answer, error, error_size);
+    return clamd_answer_verdict(&answer, error, error_size);
 }
 
 
@@ -458,71 +456,81 @@ clamd_send(const clamd_t *c, const void *data, size_t len)
 }
 
 
-/* up to the zero that ends it */
-
 static int
-clamd_answer(const clamd_t *c, char *answer, size_t size)
+clamd_answer(const clamd_t *c, clamd_answer_t *answer)
 {
-    size_t   len;
+    int      rc;
+    char     piece[CLAMD_ANSWER_MAX];
     ssize_t  n;
 
-    len = 0;
+    memset(answer, 0, sizeof(clamd_answer_t));
 
-    while (len < size) {
+    do {
         if (!clamd_wait(c, POLLIN, c->until)) {
             return -1;
         }
 
-        n = recv(c->fd, answer + len, size - len, 0);
+        n = recv(c->fd, piece, sizeof(piece), 0);
+        rc = n <= 0 ? -1 : clamd_answer_write(answer, piece, (size_t) n);
+    } while (rc == 0);
 
-        if (n <= 0) {
-            return -1;
-        }
+    return rc == 1 ? 0 : -1;
+}
 
-        len += (size_t) n;
 
-        if (answer[len - 1] == '\0') {
-            return 0;
-        }
+int
+clamd_answer_write(clamd_answer_t *answer, const char *s, size_t len)
+{
+    size_t  n;
+
+    n = strnlen(s, len);
+
+    if (n >= sizeof(answer->text) - answer->len) {
+        return -1;
     }
 
-    return -1;
+    memcpy(answer->text + answer->len, s, n);
+    answer->len += n;
+    answer->text[answer->len] = '\0';
+
+    return n < len;
 }
 
 
 /* "stream: OK", "stream: {name} FOUND", "{why} ERROR" */
 
-static scan_result_t
-clamd_verdict(char *answer, char *error, size_t size)
+scan_result_t
+clamd_answer_verdict(clamd_answer_t *answer, char *error, size_t size)
 {
     char    *p, *name;
     size_t   len;
 
-    len = strlen(answer);
+    p = answer->text;
+    len = answer->len;
 
-    for (p = answer; *p != '\0'; p++) {
-        if (*p < 0x20 || *p > 0x7e) {
-            *p = '?';
-        }
-    }
-
-    if (strcmp(answer, "stream: OK") == 0) {
+    if (strcmp(p, "stream: OK") == 0) {
         return SCAN_CLEAN;
     }
 
-    if (strncmp(answer, "stream: ", 8) == 0 && len > 14
-        && strcmp(answer + len - 6, " FOUND") == 0)
+    for (name = p; *name != '\0'; name++) {
+        if (*name < 0x20 || *name > 0x7e) {
+            *name = '?';
+        }
+    }
+
+    if (strncmp(p, "stream: ", 8) == 0 && len > 14
+        && strcmp(p + len - 6, " FOUND") == 0)
     {
-        name = answer + 8;
-        answer[len - 6] = '\0';
+        name = p + 8;
+        p[len - 6] = '\0';
         snprintf(error, size, "%s", name);
 
         return strncmp(name, CLAMD_LIMITS, strlen(CLAMD_LIMITS)) == 0
                ? SCAN_TOO_LARGE : SCAN_INFECTED;
     }
 
-    snprintf(error, size, "clamd: %s", answer);
+    snprintf(error, size, "clamd: %s", p);
 
-    return strncmp(answer, "INSTREAM size limit exceeded", 28) == 0
+    return strncmp(p, "INSTREAM size limit exceeded", 28) == 0
            ? SCAN_TOO_LARGE : SCAN_ERROR;
 }

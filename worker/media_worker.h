@@ -588,6 +588,21 @@ scan_result_t clamd_scan(int fd, int64_t size, char *error,
 /* whether it is to be trusted: SCAN_CLEAN, SCAN_BLIND or SCAN_AWAY */
 scan_result_t clamd_check(char *error, size_t size);
 
+#define CLAMD_ANSWER_MAX  512
+
+/* clamd's answer as it comes; zeroed before the first piece */
+typedef struct {
+    char    text[CLAMD_ANSWER_MAX];
+    size_t  len;
+} clamd_answer_t;
+
+/* 1 with the zero that ends it, behind which nothing is looked at; 0 if it
+   goes on; -1 if it is too long */
+int clamd_answer_write(clamd_answer_t *answer, const char *s, size_t len);
+/* of one that has ended; printable, or left as it is if that is clean */
+scan_result_t clamd_answer_verdict(clamd_answer_t *answer, char *error,
+    size_t size);
+
 /* scan.c: what the configuration makes of clamd's verdict */
 typedef enum {
     SCAN_PASSED = 0,                /* or no scanner is configured */

@@ -2,8 +2,9 @@ package Clamd;
 
 # Copyright (C) ngx_media contributors
 
-# ClamAV's daemon with one signature, EICAR's, and servers that answer as a
-# test has it.  The latter know the worker's probe, and do as clamd does with
+# ClamAV's daemon with a database of two signatures, of EICAR and of what the
+# files of clamav-testfiles hold, and servers that answer as a test has it.
+# The latter know the worker's probe, and do as clamd does with
 # AlertExceedsMax.
 
 use strict;
@@ -42,14 +43,17 @@ sub clamd_start {
     my @infected = @{ delete $conf{infected} // [] };
     my $n = 0;
 
-    %conf = (DatabaseDirectory => $dir, TemporaryDirectory => $dir,
+    mkdir "$dir/db";
+    %conf = (DatabaseDirectory => "$dir/db", TemporaryDirectory => $dir,
         LocalSocket => "$dir/clamd", TCPSocket => $port,
         TCPAddr => '127.0.0.1', StreamMaxLength => '1M',
         AlertExceedsMax => 'yes', Foreground => 'yes', %conf);
 
-    write_file("$dir/test.hdb", "44d88612fea8a8f36de82e1278abb02f:68:"
-        . "Eicar-Test\n", map { md5_hex($_) . ':' . length($_) . ':Test-'
-            . ++$n . "\n" } @infected);
+    write_file("$dir/db/test.hdb",
+        "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test\n",
+        "aa15bcf478d165efd2065190eb473bcb:544:ClamAV-Test-File\n",
+        map { md5_hex($_) . ':' . length($_) . ':Test-' . ++$n . "\n" }
+            @infected);
     write_file("$dir/clamd.conf", join '', map { "$_ $conf{$_}\n" }
         sort keys %conf);
 

@@ -13,9 +13,10 @@ use E2E qw(sql sql_row sim unique_id slurp data_dir);
 use Exporter qw(import);
 use File::Temp qw(tempdir);
 use JSON::PP;
+use MIME::Base64;
 
 our @EXPORT = qw(job_or_skip job_program tenant instance attachment source_of
-    run_job job_row object events hops run_program);
+    with_webhook run_job job_row object events hops run_program);
 
 my $json = JSON::PP->new->canonical->utf8;
 my %category = (ptv => 'video', gif => 'video', ptt => 'audio');
@@ -127,6 +128,27 @@ sub attachment {
         . "'\\xffd8') RETURNING id");
 
     return $id;
+}
+
+
+# one whose file came with the webhook, as base64, and the key of that body
+
+sub with_webhook {
+    my ($instance, $bytes, %opt) = @_;
+    my $key = $opt{body_key} // 'webhooks/' . lc unique_id();
+    my $head = '{"data":{"message":{"base64":"';
+    my $base64 = encode_base64($bytes, '');
+    my $file = File::Temp->new;
+
+    print $file $head, $base64, '"}}}';
+    close $file or die "$file: $!\n";
+    run_program('put', $key, "$file", 'application/json');
+
+    return (attachment($instance, { message_id => unique_id(),
+        key_type => 'document', mimetype => $opt{type} // 'text/plain',
+        body_key => $key, body_offset => length $head,
+        body_length => length $base64 }, category => 'document',
+        file_name => 'file.txt'), $key);
 }
 
 
