@@ -66,6 +66,63 @@ told('a sticker that moves', sample('sticker-animated-webp.plain'),
 told('GIF', made('gif', qw(convert -size 60x40 xc:red xc:blue xc:lime)),
     'image/gif', size => '60x40', preview => '60x40', frames => 3);
 
+
+
+# of several scans, larger and smaller than the preview
+
+for my $size ('1600x1200', '150x100') {
+    my ($width, $height) = split /x/, $size;
+    my $file = made('jpg', qw(convert -interlace JPEG -size), $size,
+        'gradient:#0000ff-#ffffff');
+    my $r = told("progressive, $size", $file, 'image/jpeg', size => $size,
+        preview => $width > 200 ? '200x150' : $size);
+    my @colour = pixel($r->{file}, 50, 10);
+
+    ok($colour[0] < 60 && $colour[2] > 240, "progressive, $size: seen")
+        or diag "@colour";
+}
+
+
+# oddities of a head that do not touch the picture; and bytes too many after
+# it, which damage leaves, too
+
+{
+    my $jpeg = slurp(sample('image-jpeg.plain'));
+    my ($soi, $rest) = unpack 'a2 a*', $jpeg;
+
+    for (['a JFIF of the future', $jpeg =~ s/JFIF\0\K\x01/\x09/r],
+        ['an unknown transform of Adobe', "$soi\xff\xee\0\x0eAdobe\0d"
+            . "\0\0\0\0\x07$rest"],
+        ['EXIF that is none', "$soi\xff\xe1\0\x0cExif\0\0hello$rest"],
+        ['a profile that is none', "$soi\xff\xe2\0\x15ICC_PROFILE\0\1\1"
+            . "hello$rest"],
+        ['bytes between metadata', "$soi\xff\xfe\0\x04ab" . "\0" x 9 . $rest],
+        ['bytes after the end', $jpeg . "\0" x 99])
+    {
+        my ($name, $bytes) = @$_;
+        my $r = inspect(save('jpg', $bytes));
+
+        is("$r->{verdict} $r->{error}", 'ok ', "$name: no damage");
+        is("$r->{preview}{width}x$r->{preview}{height}", '200x187',
+            "$name: a preview");
+    }
+
+    my $r = inspect(save('jpg', substr($jpeg, 0, -2) . "\0" x 99
+        . "\xff\xd9"));
+
+    is($r->{verdict}, 'corrupt', 'bytes before the end: corrupt');
+    like($r->{error}, qr/^Corrupt JPEG data: \d+ extraneous bytes before/,
+        "bytes before the end: $r->{error}");
+    is("$r->{preview}{width}x$r->{preview}{height}", '200x187',
+        'bytes before the end: a preview all the same');
+
+    # a JFIF of the future must not hide that there is less of it
+    $r = inspect(save('jpg', substr $jpeg =~ s/JFIF\0\K\x01/\x09/r, 0,
+        length($jpeg) / 2));
+    is("$r->{verdict} $r->{error}", 'corrupt Premature end of JPEG file',
+        'both: corrupt');
+}
+
 SKIP: {
     my $avif = "$dir/picture.avif";
 

@@ -2,11 +2,9 @@
  * Copyright (C) ngx_media contributors
  */
 
-#include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <jpeglib.h>
 #include <png.h>
 #include <webp/demux.h>
 
@@ -15,83 +13,9 @@
 
 
 /*
- * Heads of images, by the libraries of the formats.  ImageMagick's ping hides
+ * Heads of other images than JPEGs, by the libraries of the formats.  ImageMagick's ping hides
  * the dimensions of what is too large, and allocates an image for each frame.
  */
-
-
-typedef struct {
-    struct jpeg_error_mgr  base;    /* libjpeg's pointer is to this */
-    jmp_buf                failed;
-    char                   message[JMSG_LENGTH_MAX];
-} decoder_jpeg_t;
-
-
-static void decoder_jpeg_failed(j_common_ptr jpeg)
-    __attribute__((noreturn));
-static void decoder_jpeg_message(j_common_ptr jpeg, int level);
-
-
-bool
-decoder_head_jpeg(decoder_image_t *image)
-{
-    decoder_jpeg_t                 error;
-    struct jpeg_decompress_struct  jpeg;
-
-    memset(&jpeg, 0, sizeof(struct jpeg_decompress_struct));
-    jpeg.err = jpeg_std_error(&error.base);
-    error.base.error_exit = decoder_jpeg_failed;
-    error.base.emit_message = decoder_jpeg_message;
-
-    if (setjmp(error.failed) != 0) {
-        jpeg_destroy_decompress(&jpeg);
-        return decoder_fail(image->ans, DECODER_CORRUPT, "%.100s",
-                            error.message);
-    }
-
-    jpeg_create_decompress(&jpeg);
-    jpeg_mem_src(&jpeg, image->data, image->size);
-    jpeg_read_header(&jpeg, TRUE);
-
-    image->ans->width = jpeg.image_width;
-    image->ans->height = jpeg.image_height;
-    image->ans->frames = 1;
-    image->cmyk = jpeg.num_components == 4;
-    image->deep = jpeg.data_precision > 8;
-
-    /* of several scans all coefficients are kept */
-    image->shrinks = !jpeg_has_multiple_scans(&jpeg);
-
-    jpeg_destroy_decompress(&jpeg);
-
-#ifdef LIBJPEG_TURBO_VERSION
-#define DECODER_TEXT(version)   #version
-#define DECODER_VALUE(version)  DECODER_TEXT(version)
-    decoder_made_by(image->ans, "libjpeg-turbo/%s",
-                    DECODER_VALUE(LIBJPEG_TURBO_VERSION));
-#endif
-
-    return true;
-}
-
-
-static void
-decoder_jpeg_failed(j_common_ptr jpeg)
-{
-    decoder_jpeg_t  *error;
-
-    error = (decoder_jpeg_t *) jpeg->err;
-    error->base.format_message(jpeg, error->message);
-    longjmp(error->failed, 1);
-}
-
-
-static void
-decoder_jpeg_message(j_common_ptr jpeg, int level)
-{
-    (void) jpeg;
-    (void) level;
-}
 
 
 bool

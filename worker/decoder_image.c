@@ -305,9 +305,10 @@ decoder_run(decoder_image_t *image)
  * one of its own.
  */
 bool
-decoder_load(decoder_image_t *image, const char *jpeg_size)
+decoder_load(decoder_image_t *image, size_t width, size_t height)
 {
-    char         name[16];
+    bool         shrinks;
+    char         name[16], size[64];
     size_t       x, y;
     MagickWand  *frame;
 
@@ -317,8 +318,14 @@ decoder_load(decoder_image_t *image, const char *jpeg_size)
 
     ClearMagickWand(image->wand);
 
-    if (jpeg_size != NULL) {
-        MagickSetOption(image->wand, "jpeg:size", jpeg_size);
+    /* libjpeg would also enlarge */
+    shrinks = strcmp(image->type->coder, "jpeg") == 0
+              && width < (size_t) image->ans->width
+              && height < (size_t) image->ans->height;
+
+    if (shrinks) {
+        snprintf(size, sizeof(size), "%zux%zu", width, height);
+        MagickSetOption(image->wand, "jpeg:size", size);
     }
 
     snprintf(name, sizeof(name), "%s:[0]", image->type->coder);
@@ -348,7 +355,7 @@ decoder_load(decoder_image_t *image, const char *jpeg_size)
     x = MagickGetImageWidth(frame);
     y = MagickGetImageHeight(frame);
 
-    return (jpeg_size != NULL && image->shrinks)
+    return shrinks
            || (x == (size_t) image->ans->width
                && y == (size_t) image->ans->height)
            || decoder_fail(image->ans, DECODER_CORRUPT,
@@ -375,7 +382,11 @@ decoder_warned(decoder_image_t *image)
                            sizeof(image->warning), &severity);
 #endif
 
-    if (severity != CorruptImageWarning && severity < ErrorException) {
+    if ((severity != CorruptImageWarning && severity < ErrorException)
+        || (severity == CorruptImageWarning
+            && strcmp(image->type->coder, "jpeg") == 0
+            && !decoder_jpeg_damaged(image)))
+    {
         image->warning[0] = '\0';
     }
 }

@@ -57,13 +57,19 @@ struct decoder_image_s {
 
 
 /*
- * decoder_head.c: dimensions, frames and depth, from the head of a file of
+ * decoder_jpeg.c, decoder_head.c: dimensions, frames and depth, from the head of a file of
  * the type, by its library; no pixel is decoded.  False: with the error.
  */
 bool decoder_head_jpeg(decoder_image_t *image);
 bool decoder_head_png(decoder_image_t *image);
 bool decoder_head_gif(decoder_image_t *image);
 bool decoder_head_webp(decoder_image_t *image);
+
+/*
+ * decoder_jpeg.c: whether libjpeg warns of the picture, with the reason in
+ * image->warning.  What it warns of in the head has to do with metadata.
+ */
+bool decoder_jpeg_damaged(decoder_image_t *image);
 
 /* decoder_heif.c: the same of HEIC, HEIF and AVIF, and into the wand */
 void decoder_heif_init(void);
@@ -72,10 +78,10 @@ bool decoder_heif_load(decoder_image_t *image);
 
 /*
  * decoder_image.c: the pixels of the first frame, in colours of sRGB once
- * decoder_colours() was called.  jpeg_size: "200x100", what a JPEG may be
- * shrunk to while it is decoded, or NULL.
+ * decoder_colours() was called.  A JPEG is shrunk while it is decoded, to no
+ * less than width and height.
  */
-bool decoder_load(decoder_image_t *image, const char *jpeg_size);
+bool decoder_load(decoder_image_t *image, size_t width, size_t height);
 bool decoder_colours(MagickWand *wand);
 /* upright, and tells how it was turned */
 bool decoder_upright(decoder_image_t *image);

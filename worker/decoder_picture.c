@@ -28,8 +28,7 @@ static bool decoder_compress(decoder_image_t *image);
 bool
 decoder_picture(decoder_image_t *image)
 {
-    int   part;
-    char  option[64];
+    int  part;
 
     if (decoder_takes(image->req->types, image->type->mime)
         && (int64_t) image->size <= image->req->max_size
@@ -46,10 +45,9 @@ decoder_picture(decoder_image_t *image)
     }
 
     part = ceil(sqrt(image->ans->width / DECODER_LARGE * image->ans->height));
-    snprintf(option, sizeof(option), "%dx%d", image->ans->width / part,
-             image->ans->height / part);
 
-    return decoder_load(image, part > 1 ? option : NULL)
+    return decoder_load(image, image->ans->width / part,
+                        image->ans->height / part)
            && decoder_colours(image->wand)
            && decoder_upright(image)
            && decoder_flatten(image->wand)

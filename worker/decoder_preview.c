@@ -35,11 +35,9 @@ static void decoder_dominant(decoder_answer_t *ans, const uint8_t *rgba,
     size_t n);
 
 
-/* a JPEG is shrunk while it is decoded, to no less than twice the preview */
 bool
 decoder_preview(decoder_image_t *image)
 {
-    char            option[64];
     bool            webp;
     size_t          width, height, size;
     MagickWand     *wand;
@@ -47,9 +45,8 @@ decoder_preview(decoder_image_t *image)
 
     decoder_fit(image->ans->width, image->ans->height, image->req->max_edge,
                 &width, &height);
-    snprintf(option, sizeof(option), "%zux%zu", 2 * width, 2 * height);
 
-    if (!decoder_load(image, option)) {
+    if (!decoder_load(image, 2 * width, 2 * height)) {
         return false;
     }
 

@@ -52,7 +52,9 @@ decoder_sticker(decoder_image_t *image)
                             ans->height, image->type->coder);
     }
 
-    if (!decoder_load(image, NULL) || !decoder_square(image)) {
+    if (!decoder_load(image, ans->width, ans->height)
+        || !decoder_square(image))
+    {
         return false;
     }
 
