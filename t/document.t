@@ -124,6 +124,8 @@ for my $i (0 .. $#documents) {
     is("$r->{verdict} $r->{type}", "$verdict $type", $name)
         or diag $r->{error};
     is(delete $r->{metadata}{made_by} // '', $r->{made_by}, "$name: tools");
+    is(scalar(grep { delete $r->{metadata}{$_} } qw(placeholder
+        dominant_color)), $r->{size} ? 2 : 0, "$name: of its preview");
     is_deeply($r->{metadata}, $metadata, "$name: metadata")
         or diag explain $r->{metadata};
 }

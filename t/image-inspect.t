@@ -267,4 +267,47 @@ for (@{ decode_json(slurp('t/data/media/thumbhash.json')) }) {
         . ($alpha ? ' with alpha' : ''));
 }
 
+
+# the same of a video, upright, and of the first page of a PDF
+
+{
+    my $video = made('mp4', qw(ffmpeg -f lavfi -i color=0x2040c0:s=320x180:d=1
+        -pix_fmt yuv420p));
+    my $turned = made('mp4', 'ffmpeg', '-i', made('mp4', qw(ffmpeg -f lavfi -i
+        color=white:s=320x180:d=1 -vf), 'drawbox=0:0:160:180:0xc02020:fill',
+        qw(-pix_fmt yuv420p)), qw(-c copy -metadata:s:v:0 rotate=90));
+    my $page = '0.13 0.25 0.75 rg 0 0 200 100 re f';
+    my $pdf = save('pdf', "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>"
+        . 'endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj 3 0 obj<<'
+        . '/Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 4 0 R>>'
+        . 'endobj 4 0 obj<</Length ' . length($page) . ">>stream\n$page\n"
+        . "endstream endobj trailer<</Root 1 0 R>>\n");
+
+    for (['a video', $video], ['a PDF', $pdf]) {
+        my ($name, $file) = @$_;
+        my $r = inspect($file);
+        my $same = inspect(made('png', 'convert', $r->{file}));
+
+        is($r->{result}, 'image/jpeg', "$name: a picture");
+        like($r->{metadata}{dominant_color}, qr/^#[12].[34].[bc].$/,
+            "$name: its colour $r->{metadata}{dominant_color}");
+        ok(length decode_base64($r->{metadata}{placeholder}) > 5,
+            "$name: a placeholder");
+        is(substr(decode_base64($r->{metadata}{placeholder}), 0, 2),
+            substr(decode_base64($same->{metadata}{placeholder}), 0, 2),
+            "$name: that of its picture");
+    }
+
+    # bit 15 of the second header: it is wider than high
+    for ([$video, '200x113', 1], [$turned, '113x200', 0]) {
+        my ($file, $size, $wide) = @$_;
+        my $r = inspect($file);
+
+        is("$r->{preview}{width}x$r->{preview}{height}", $size,
+            "a video: $size");
+        is(ord(substr decode_base64($r->{metadata}{placeholder}), 4, 1) >> 7,
+            $wide, "a video: a placeholder of $size");
+    }
+}
+
 done_testing();

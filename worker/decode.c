@@ -184,11 +184,7 @@ decode_is_sane(int out, decoder_answer_t *ans)
     decode_text(ans->made_by, sizeof(ans->made_by));
     decode_utf8(ans->title, sizeof(ans->title));
 
-    if ((ans->verdict == DECODER_OK) != (ans->error[0] == '\0')) {
-        return false;
-    }
-
-    return true;
+    return (ans->verdict == DECODER_OK) == (ans->error[0] == '\0');
 }
 
 

@@ -3,7 +3,6 @@
  */
 
 #include <errno.h>
-#include <iconv.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -229,9 +228,6 @@ decoder_warm(void)
                   { pdf, sizeof(pdf) - 1 } };
 
     tzset();
-
-    /* that of titles of PDF documents, never closed: the module stays */
-    (void) iconv_open("UTF-8", "UTF-16BE");
 
     memset(&req, 0, sizeof(decoder_request_t));
     req.task = DECODER_INSPECT;

@@ -186,8 +186,6 @@ void decoder_inspect(const decoder_request_t *req, int in, int out,
 
 /* decoder_image.c */
 void decoder_image_init(void);
-void decoder_image_inspect(const decoder_request_t *req, int in, int out,
-    decoder_answer_t *ans);
 void decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 

@@ -146,14 +146,6 @@ decoder_image_warm(void)
 
 
 void
-decoder_image_inspect(const decoder_request_t *req, int in, int out,
-    decoder_answer_t *ans)
-{
-    decoder_image(req, in, out, ans);
-}
-
-
-void
 decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans)
 {
@@ -477,8 +469,8 @@ decoder_encode(MagickWand *wand, const char *format, int quality,
 
 
 bool
-decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
-    const char *type)
+decoder_result(MagickWand *wand, int out, decoder_answer_t *ans,
+    unsigned char *bytes, size_t size, const char *type)
 {
     bool  ok;
 
@@ -486,15 +478,14 @@ decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
         return false;
     }
 
-    ok = decoder_write(image->out, bytes, size, 0, image->ans);
+    ok = decoder_write(out, bytes, size, 0, ans);
     MagickRelinquishMemory(bytes);
 
     if (ok) {
-        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
-                 "%s", type);
-        image->ans->result.size = size;
-        image->ans->result.width = MagickGetImageWidth(image->wand);
-        image->ans->result.height = MagickGetImageHeight(image->wand);
+        snprintf(ans->result.type, sizeof(ans->result.type), "%s", type);
+        ans->result.size = size;
+        ans->result.width = MagickGetImageWidth(wand);
+        ans->result.height = MagickGetImageHeight(wand);
     }
 
     return ok;

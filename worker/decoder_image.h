@@ -7,27 +7,11 @@
 #ifndef DECODER_IMAGE_H
 #define DECODER_IMAGE_H
 
-/* ImageMagick 6's headers have functions without a prototype */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#if __has_include(<MagickWand/MagickWand.h>)
-#include <MagickWand/MagickWand.h>
-#else
-#include <wand/MagickWand.h>
-#endif
-#pragma GCC diagnostic pop
-
-#include "decoder.h"
+#include "decoder_magick.h"
 
 
 #define DECODER_QUALITY    85       /* C053 */
 #define DECODER_STEP       10
-
-#if MagickLibVersion >= 0x700
-#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
-#else
-#define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter, 1.0)
-#endif
 
 
 typedef struct decoder_image_s  decoder_image_t;
@@ -87,13 +71,6 @@ bool decoder_colours(MagickWand *wand);
 bool decoder_upright(decoder_image_t *image);
 /* transparency on white */
 bool decoder_flatten(MagickWand *wand);
-/* bytes to be freed by MagickRelinquishMemory(), without any metadata that
-   MagickStripImage() removes; NULL: not encoded */
-unsigned char *decoder_encode(MagickWand *wand, const char *format,
-    int quality, size_t *size);
-/* writes and frees the bytes, which may be NULL */
-bool decoder_result(decoder_image_t *image, unsigned char *bytes, size_t size,
-    const char *type);
 /* a tool and its version into made_by */
 void decoder_made_by(decoder_answer_t *ans, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -22,19 +22,19 @@ typedef struct {
 
 /* the first that fits */
 static const decoder_family_t  decoder_families[] = {
-    { "image/",                                       decoder_image_inspect },
-    { "audio/",                                       decoder_av            },
-    { "video/",                                       decoder_av            },
-    { "application/ogg",                              decoder_av            },
-    { "application/pdf",                              decoder_pdf           },
-    { "application/zip",                              decoder_office        },
-    { "application/encrypted",                        decoder_office        },
-    { "application/json",                             decoder_text          },
-    { "application/x-ndjson",                         decoder_text          },
-    { "application/csv",                              decoder_text          },
-    { "message/rfc822",                               decoder_text          },
-    { "text/",                                        decoder_text          },
-    { NULL,                                           NULL                  }
+    { "image/",                decoder_image  },
+    { "audio/",                decoder_av     },
+    { "video/",                decoder_av     },
+    { "application/ogg",       decoder_av     },
+    { "application/pdf",       decoder_pdf    },
+    { "application/zip",       decoder_office },
+    { "application/encrypted", decoder_office },
+    { "application/json",      decoder_text   },
+    { "application/x-ndjson",  decoder_text   },
+    { "application/csv",       decoder_text   },
+    { "message/rfc822",        decoder_text   },
+    { "text/",                 decoder_text   },
+    { NULL,                    NULL           }
 };
 
 

@@ -14,16 +14,7 @@
 #include <poppler.h>
 #include <zlib.h>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#if __has_include(<MagickWand/MagickWand.h>)
-#include <MagickWand/MagickWand.h>
-#else
-#include <wand/MagickWand.h>
-#endif
-#pragma GCC diagnostic pop
-
-#include "decoder.h"
+#include "decoder_magick.h"
 
 
 /*
@@ -425,40 +416,27 @@ pdf_draw(pdf_t *pdf, PopplerPage *page)
 static void
 pdf_write(pdf_t *pdf, cairo_surface_t *surface, int out)
 {
-    int                width, height;
-    size_t             size;
-    MagickWand        *wand;
-    unsigned char     *bytes;
-    decoder_result_t  *result;
+    bool            ok;
+    size_t          size;
+    MagickWand     *wand;
+    unsigned char  *bytes;
 
-    bytes = NULL;
-    width = cairo_image_surface_get_width(surface);
-    height = cairo_image_surface_get_height(surface);
-    result = &pdf->ans->result;
     wand = NewMagickWand();
 
     /* four bytes a pixel leave no gap between the rows */
-    if (MagickConstituteImage(wand, width, height,
-                              G_BYTE_ORDER == G_LITTLE_ENDIAN ? "BGRP"
-                                                              : "PRGB",
-                              CharPixel,
-                              cairo_image_surface_get_data(surface))
-        && MagickSetImageFormat(wand, "JPEG")
-        && MagickSetImageCompressionQuality(wand, pdf->req->quality))
-    {
-        bytes = MagickGetImageBlob(wand, &size);
-    }
+    ok = MagickConstituteImage(wand, cairo_image_surface_get_width(surface),
+                               cairo_image_surface_get_height(surface),
+                               G_BYTE_ORDER == G_LITTLE_ENDIAN ? "BGRP"
+                                                               : "PRGB",
+                               CharPixel,
+                               cairo_image_surface_get_data(surface))
+         && decoder_pixels(wand, pdf->ans);
 
-    if (bytes == NULL) {
+    bytes = ok ? decoder_encode(wand, "JPEG", pdf->req->quality, &size) : NULL;
+
+    if (!decoder_result(wand, out, pdf->ans, bytes, size, "image/jpeg")) {
         decoder_fail(pdf->ans, DECODER_REFUSED, "no preview was written");
-
-    } else if (decoder_write(out, bytes, size, 0, pdf->ans)) {
-        strcpy(result->type, "image/jpeg");
-        result->size = size;
-        result->width = width;
-        result->height = height;
     }
 
-    MagickRelinquishMemory(bytes);
     DestroyMagickWand(wand);
 }

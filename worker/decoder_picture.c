@@ -73,7 +73,8 @@ decoder_compress(decoder_image_t *image)
         bytes = decoder_encode(wand, "JPEG", quality, &size);
 
         if (bytes == NULL || (int64_t) size <= image->req->max_size) {
-            return decoder_result(image, bytes, size, "image/jpeg");
+            return decoder_result(wand, image->out, image->ans, bytes, size,
+                                  "image/jpeg");
         }
 
         MagickRelinquishMemory(bytes);

@@ -10,16 +10,7 @@
 #include <libavutil/frame.h>
 #include <libswscale/swscale.h>
 
-/* ImageMagick 6's headers have functions without a prototype */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#if __has_include(<MagickWand/MagickWand.h>)
-#include <MagickWand/MagickWand.h>
-#else
-#include <wand/MagickWand.h>
-#endif
-#pragma GCC diagnostic pop
-
+#include "decoder_magick.h"
 #include "decoder_poster.h"
 
 
@@ -52,7 +43,6 @@ typedef struct {
 
 static const AVCodec *decoder_poster_codec(const AVStream *stream);
 static bool decoder_poster_open(decoder_poster_t *p);
-static void decoder_poster_size(decoder_poster_t *p);
 static void decoder_poster_search(decoder_poster_t *p);
 static void decoder_poster_look(decoder_poster_t *p);
 static bool decoder_poster_packet(decoder_poster_t *p,
@@ -128,6 +118,7 @@ decoder_poster(const decoder_request_t *req, AVFormatContext *s,
 static bool
 decoder_poster_open(decoder_poster_t *p)
 {
+    size_t          width, height;
     const AVCodec  *codec;
 
     codec = decoder_poster_codec(p->stream);
@@ -138,7 +129,10 @@ decoder_poster_open(decoder_poster_t *p)
         return false;
     }
 
-    decoder_poster_size(p);
+    decoder_fit(p->stream->codecpar->width, p->stream->codecpar->height,
+                p->req->max_edge, &width, &height);
+    p->width = width;
+    p->height = height;
     p->decoder = avcodec_alloc_context3(codec);
     p->packet = av_packet_alloc();
     p->frame = av_frame_alloc();
@@ -160,29 +154,6 @@ decoder_poster_open(decoder_poster_t *p)
     }
 
     return avcodec_open2(p->decoder, codec, NULL) >= 0;
-}
-
-
-/* within a square, never enlarged */
-static void
-decoder_poster_size(decoder_poster_t *p)
-{
-    int64_t                   edge;
-    const AVCodecParameters  *par;
-
-    par = p->stream->codecpar;
-    edge = par->width > par->height ? par->width : par->height;
-    p->width = par->width;
-    p->height = par->height;
-
-    if (edge > p->req->max_edge) {
-        p->width = (par->width * (int64_t) p->req->max_edge + edge / 2)
-                   / edge;
-        p->height = (par->height * (int64_t) p->req->max_edge + edge / 2)
-                    / edge;
-        p->width = p->width > 0 ? p->width : 1;
-        p->height = p->height > 0 ? p->height : 1;
-    }
 }
 
 
@@ -327,37 +298,20 @@ decoder_poster_write(decoder_poster_t *p, int out)
 static bool
 decoder_poster_jpeg(decoder_poster_t *p, MagickWand *wand, int out)
 {
-    bool                ok;
-    size_t              size;
-    PixelWand          *black;
-    unsigned char      *bytes;
-    decoder_result_t   *result;
+    bool            ok;
+    size_t          size;
+    PixelWand      *black;
+    unsigned char  *bytes;
 
-    result = &p->ans->result;
     black = NewPixelWand();
     ok = MagickConstituteImage(wand, p->width, p->height, "RGB", CharPixel,
                                p->best)
          && (p->ans->rotation == 0
              || MagickRotateImage(wand, black, p->ans->rotation))
-         && MagickSetImageFormat(wand, "JPEG")
-         && MagickSetImageCompressionQuality(wand, p->req->quality);
+         && decoder_pixels(wand, p->ans);
     DestroyPixelWand(black);
 
-    bytes = ok ? MagickGetImageBlob(wand, &size) : NULL;
+    bytes = ok ? decoder_encode(wand, "JPEG", p->req->quality, &size) : NULL;
 
-    if (bytes == NULL) {
-        return false;
-    }
-
-    ok = decoder_write(out, bytes, size, 0, p->ans);
-    MagickRelinquishMemory(bytes);
-
-    if (ok) {
-        result->size = size;
-        result->width = MagickGetImageWidth(wand);
-        result->height = MagickGetImageHeight(wand);
-        snprintf(result->type, sizeof(result->type), "image/jpeg");
-    }
-
-    return ok;
+    return decoder_result(wand, out, p->ans, bytes, size, "image/jpeg");
 }

@@ -28,9 +28,6 @@ typedef struct {
 } decoder_colour_t;
 
 
-static void decoder_fit(size_t width, size_t height, size_t edge,
-    size_t *fit_width, size_t *fit_height);
-static bool decoder_pixels(decoder_image_t *image);
 static void decoder_dominant(decoder_answer_t *ans, const uint8_t *rgba,
     size_t n);
 
@@ -58,7 +55,7 @@ decoder_preview(decoder_image_t *image)
         || !decoder_colours(wand)
         || !decoder_upright(image)
         || !MagickStripImage(wand)
-        || !decoder_pixels(image))
+        || !decoder_pixels(wand, image->ans))
     {
         return false;
     }
@@ -72,7 +69,7 @@ decoder_preview(decoder_image_t *image)
     bytes = decoder_encode(wand, webp ? "WEBP" : "JPEG", image->req->quality,
                            &size);
 
-    if (!decoder_result(image, bytes, size,
+    if (!decoder_result(wand, image->out, image->ans, bytes, size,
                         webp ? "image/webp" : "image/jpeg"))
     {
         return false;
@@ -83,8 +80,7 @@ decoder_preview(decoder_image_t *image)
 }
 
 
-/* the largest size within a square that keeps the proportions */
-static void
+void
 decoder_fit(size_t width, size_t height, size_t edge, size_t *fit_width,
     size_t *fit_height)
 {
@@ -105,22 +101,19 @@ decoder_fit(size_t width, size_t height, size_t edge, size_t *fit_width,
 }
 
 
-static bool
-decoder_pixels(decoder_image_t *image)
+bool
+decoder_pixels(MagickWand *wand, decoder_answer_t *ans)
 {
-    bool               ok;
-    size_t             i, n, width, height;
-    uint8_t           *rgba;
-    MagickWand        *small;
-    decoder_answer_t  *ans;
+    bool         ok;
+    size_t       i, n, width, height;
+    uint8_t     *rgba;
+    MagickWand  *small;
 
-    ans = image->ans;
-    decoder_fit(MagickGetImageWidth(image->wand),
-                MagickGetImageHeight(image->wand), DECODER_HASH_EDGE, &width,
-                &height);
+    decoder_fit(MagickGetImageWidth(wand), MagickGetImageHeight(wand),
+                DECODER_HASH_EDGE, &width, &height);
     n = width * height;
 
-    small = CloneMagickWand(image->wand);
+    small = CloneMagickWand(wand);
     rgba = malloc(4 * n);
 
     ok = rgba != NULL

@@ -62,7 +62,8 @@ decoder_sticker(decoder_image_t *image)
         bytes = decoder_encode(image->wand, "WEBP", quality, &size);
 
         if (bytes == NULL || (int64_t) size <= max_size) {
-            return decoder_result(image, bytes, size, "image/webp");
+            return decoder_result(image->wand, image->out, ans, bytes, size,
+                                  "image/webp");
         }
 
         MagickRelinquishMemory(bytes);

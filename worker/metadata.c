@@ -14,6 +14,7 @@
 
 
 static void metadata_picture(yajl_gen gen, const decoder_answer_t *ans);
+static void metadata_preview(yajl_gen gen, const decoder_answer_t *ans);
 static void metadata_sound(yajl_gen gen, const decoder_answer_t *ans);
 static void metadata_document(yajl_gen gen, const decoder_answer_t *ans);
 static void metadata_verdict(yajl_gen gen, const decoder_answer_t *ans);
@@ -40,6 +41,7 @@ metadata_json(const decoder_answer_t *ans)
 
     yajl_gen_map_open(gen);
     metadata_picture(gen, ans);
+    metadata_preview(gen, ans);
     metadata_sound(gen, ans);
     metadata_document(gen, ans);
     metadata_verdict(gen, ans);
@@ -57,8 +59,6 @@ metadata_json(const decoder_answer_t *ans)
 static void
 metadata_picture(yajl_gen gen, const decoder_answer_t *ans)
 {
-    char  colour[8];
-
     if (ans->width == 0 || ans->height == 0) {
         return;
     }
@@ -74,6 +74,13 @@ metadata_picture(yajl_gen gen, const decoder_answer_t *ans)
         metadata_string(gen, "alpha", NULL);
         yajl_gen_bool(gen, ans->alpha != 0);
     }
+}
+
+
+static void
+metadata_preview(yajl_gen gen, const decoder_answer_t *ans)
+{
+    char  colour[8];
 
     if (ans->placeholder_size != 0) {
         metadata_bytes(gen, "placeholder", ans->placeholder,

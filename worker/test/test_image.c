@@ -10,17 +10,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#if __has_include(<MagickWand/MagickWand.h>)
-#include <MagickWand/MagickWand.h>
-#else
-#include <wand/MagickWand.h>
-#endif
-#pragma GCC diagnostic pop
-
 #include "../../core/test/test.h"
-#include "../decoder.h"
+#include "../decoder_magick.h"
 #include "../media_worker.h"
 
 
