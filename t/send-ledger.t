@@ -166,6 +166,61 @@ for my $c ($wapi, $evolution) {
 }
 
 
+# places look the same: a copy may be of either, so neither is taken for sent
+# by it, unless there is one for each
+
+sub place {
+    my ($c, $fault, $latitude) = @_;
+
+    send_fault($fault, times => 1, match => { to => $c->{chat} });
+
+    return publish_send($c, '', kind => 'location', latitude => $latitude,
+        longitude => -46.6);
+}
+
+sub looked_up {
+    my ($key) = @_;
+
+    return wait_until(40, sub { (send_of($key,
+        "s.next_at > s.sending_at + interval '10 seconds'"))[0] eq 't' });
+}
+
+for my $c ($wapi, $evolution) {
+    my @keys = (place($c, 'reset-before', 1), place($c, 'reset-after', 2));
+
+    is state_is($_, 'unknown'), 'unknown', "$c->{provider}: a place"
+        for @keys;
+    ok looked_up($keys[1]), 'it is looked for';
+    sleep 1;
+    is_deeply [ map { send_of($_, 's.state') } @keys ],
+        [ 'unknown', 'unknown' ], 'one copy for two places';
+
+    if ($c == $evolution) {
+        my ($sent) = grep { $_->{kind} eq 'location' }
+            sends(instance => $instance);
+
+        webhook('evolution', JSON::PP->new->utf8->encode({
+            event => 'send.message', instance => $instance, data => {
+                key => { id => $sent->{id}, remoteJid => $jid,
+                    fromMe => JSON::PP::true }, messageType =>
+                'locationMessage', messageTimestamp => time, message => {
+                    locationMessage => { degreesLatitude => 2,
+                        degreesLongitude => -46.6 } } } }));
+        ok wait_until(10, sub { sql('SELECT 1 FROM media.messages WHERE '
+            . "provider_id = '$sent->{id}'") }), 'the copy is a message';
+        is_deeply [ map { send_of($_, 's.state') } @keys ],
+            [ 'unknown', 'unknown' ], 'and of neither';
+    }
+
+    sql("UPDATE media.sends SET state = 'failed' WHERE idempotency_key IN ("
+        . "'$keys[0]', '$keys[1]')");
+}
+
+my @both = map { place($wapi, 'reset-after', $_) } 3, 4;
+is state_is($_, 'accepted', 40), 'accepted', 'two copies for two places'
+    for @both;
+
+
 # reading and typing
 
 my $id = unique_id();

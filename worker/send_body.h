@@ -98,6 +98,10 @@ bool send_call(child_t *child, const send_t *s, const char *method,
     const char *auth, const char *path, send_body_t *b);
 /* 1 if that id of the provider's is another message's, 0 if not, -1 */
 int send_is_known(child_t *child, const send_t *s, const char *id);
+/* of "found" messages that may be this send, and are no other's: true if one
+   of them is, false if they may all be sends that look the same, of which
+   nothing is known either; of texts one is as good as another */
+bool send_is_among(child_t *child, const send_t *s, int found);
 /* why there is no answer; written is false for what may be repeated */
 send_result_t send_no_answer(send_t *s, const http_answer_t *ans,
     bool written);

@@ -471,7 +471,7 @@ evolution_typing(child_t *child, send_t *s, bool audio,
 static send_result_t
 evolution_look_up(child_t *child, send_t *s)
 {
-    int                known;
+    int                known, found;
     size_t             i;
     PGresult          *res;
     evolution_find_t  *find;
@@ -493,26 +493,28 @@ evolution_look_up(child_t *child, send_t *s)
         return SEND_UNKNOWN;
     }
 
+    found = 0;
     find->s = s;
     find->since = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
     known = evolution_find(child, find, PQgetvalue(res, 0, 1),
                            PQgetvalue(res, 0, 2));
     PQclear(res);
 
-    for (i = find->n; known == 0 && i > 0; i--) {
-        known = send_is_known(child, s, find->ids[i - 1]);
+    for (i = 0; known == 0 && i < find->n; i++) {
+        known = send_is_known(child, s, find->ids[i]);
 
         if (known == 0) {
-            strcpy(s->provider_id, find->ids[i - 1]);
-            free(find);
-            return SEND_ACCEPTED;
+            strcpy(s->provider_id, find->ids[i]);
+            found++;
         }
 
-        known = known == 1 ? 0 : -1;
+        known = known < 0 ? -1 : 0;
     }
 
     free(find);
-    return SEND_UNKNOWN;
+
+    return known == 0 && send_is_among(child, s, found) ? SEND_ACCEPTED
+                                                        : SEND_UNKNOWN;
 }
 
 

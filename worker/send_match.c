@@ -20,7 +20,8 @@ static int send_match(child_t *child, const char *sql, int n,
 /*
  * A copy with an id that is not known yet is the oldest send that may have
  * been written and says the same.  A voice note or a sticker says nothing,
- * a place its coordinates.
+ * a place its coordinates: of two such the copy may be either's, and neither
+ * is taken for sent by it.
  */
 
 int
@@ -43,7 +44,8 @@ send_match_echo(child_t *child, const send_echo_t *echo)
         "           = btrim($4, E' \\n\\r\\t'))"
         "   AND coalesce(to_timestamp($5::double precision)"
         "       > s.sending_at - interval '2 minutes', true)"
-        " ORDER BY s.seq LIMIT 1 FOR UPDATE OF s";
+        " ORDER BY s.seq LIMIT CASE $3 WHEN 'text' THEN 1 ELSE 2 END"
+        " FOR UPDATE OF s";
 
     params[0] = echo->instance;
     params[1] = echo->provider_id;
@@ -71,7 +73,8 @@ send_match_echo(child_t *child, const send_echo_t *echo)
 }
 
 
-/* accepts the send that the statement finds: 1, 0 if there is none, -1 */
+/* accepts the one send that the statement finds: 1, 0 if it finds none or
+   several, -1 */
 
 static int
 send_match(child_t *child, const char *sql, int n,

@@ -249,6 +249,27 @@ send_is_known(child_t *child, const send_t *s, const char *id)
 }
 
 
+bool
+send_is_among(child_t *child, const send_t *s, int found)
+{
+    bool       among;
+    PGresult  *res;
+
+    static const char  sql[] =
+        "SELECT count(*) FROM media.sends s JOIN media.sends o"
+        "    ON o.conversation_id = s.conversation_id AND o.kind = s.kind"
+        "   AND coalesce(o.body->>'text', '') = coalesce(s.body->>'text', '')"
+        " WHERE s.id = $1::uuid AND s.kind <> 'text' AND o.id <> s.id"
+        "   AND o.state IN ('sending', 'unknown') AND o.provider_id = ''";
+
+    res = found > 0 ? db_exec(child, sql, 1, &s->id) : NULL;
+    among = res != NULL && found > atoi(PQgetvalue(res, 0, 0));
+    PQclear(res);
+
+    return among;
+}
+
+
 send_result_t
 send_no_answer(send_t *s, const http_answer_t *ans, bool written)
 {

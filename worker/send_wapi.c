@@ -39,7 +39,8 @@ typedef struct {
     char           id[256];
     char           created[32];
     char           message[MEDIA_UPLOAD_CAPTION_MAX + 1];
-    char           found[256];
+    char           found[256];      /* the first one's id */
+    int            n;               /* that may be the one */
 } wapi_find_t;
 
 
@@ -252,6 +253,7 @@ wapi_refused(send_t *s, const http_answer_t *ans)
 static send_result_t
 wapi_look_up(child_t *child, send_t *s)
 {
+    int                   found;
     PGresult             *res;
     wapi_find_t          *find;
     http_answer_t         ans;
@@ -297,10 +299,11 @@ wapi_look_up(child_t *child, send_t *s)
 
     (void) provider_perform(child, &account, &req, &ans);
     strcpy(s->provider_id, find->found);
+    found = find->n;
     media_json_free(find->json);
     free(find);
 
-    return s->provider_id[0] != '\0' ? SEND_ACCEPTED : SEND_UNKNOWN;
+    return send_is_among(child, s, found) ? SEND_ACCEPTED : SEND_UNKNOWN;
 }
 
 
@@ -382,11 +385,14 @@ wapi_find_end(void *data)
 {
     wapi_find_t  *find = data;
 
-    if (find->depth-- == 3 && find->found[0] == '\0'
-        && wapi_find_match(find)
+    if (find->depth-- == 3 && wapi_find_match(find)
         && send_is_known(find->child, find->s, find->id) == 0)
     {
-        strcpy(find->found, find->id);
+        find->n++;
+
+        if (find->n == 1) {
+            strcpy(find->found, find->id);
+        }
     }
 
     find->value = NULL;
