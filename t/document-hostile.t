@@ -47,6 +47,18 @@ quick(
         . pdf_stream($twice, '/Type /ObjStm /N 10 /First 50 /Filter '
             . '[/FlateDecode /FlateDecode]') . "\nendobj\n",
         qr{^its objects are compressed twice$}],
+    ['such that are escaped', pdf_pages(1) . "9 0 obj\n" . pdf_stream($twice,
+        '/Type /Obj#53tm /N 10 /#46irst 50 /Filter '
+            . '[/Flate#44ecode /#46#6c]') . "\nendobj\n",
+        qr{^its objects are compressed twice$}],
+    ['objects of 40 MiB without a type', pdf_pages(1) . "9 0 obj\n"
+        . pdf_stream($zeros, '/N 10 /First 50 /Filter /FlateDecode'
+            . ' ' x 5000) . "\nendobj\n",
+        qr{^its objects expand to more than 200 times their size$}],
+    ['such behind a comment', pdf_pages(1) . "9 0 obj\n"
+        . pdf_stream($zeros, "/N 10 /First 50 % stream\n/Filter /Fl")
+        . "\nendobj\n",
+        qr{^its objects expand to more than 200 times their size$}],
     ['cross-references of 40 MiB', "%PDF-1.5\n9 0 obj\n" . pdf_stream($zeros,
         '/Type /XRef /W [1 4 2] /Size 6000000 /Root 1 0 R /Filter '
             . '/FlateDecode') . "\nendobj\nstartxref\n9\n%%EOF\n",
@@ -59,6 +71,9 @@ my @slow = (
     ['contents of 40 MiB twice compressed', pdf_pages(1, draw => $twice,
         stream => '/Filter [/FlateDecode /FlateDecode]'),
         qr/^(?:ok|refused)$/],
+    ['contents of 40 million commands', pdf_pages(1, draw => compress(
+        'q Q ' x 20_000_000), stream => '/Filter /FlateDecode'), qr/^refused$/,
+        qr{^it takes too much time or memory to be drawn$}],
     ['forms that draw each other', forms(12), qr/^refused$/,
         qr{^it takes too much time or memory to be drawn$}],
     ['a picture of 3 Gigapixels', picture(60_000), qr/^(?:ok|refused)$/],
@@ -82,7 +97,7 @@ for my $i (0 .. $#slow) {
     note("$name: $r->{verdict}, $r->{ms} ms");
 }
 
-is($results[1]{metadata}{pages}, 1, 'what was known before is answered');
+is($results[2]{metadata}{pages}, 1, 'what was known before is answered');
 
 damaged('a PDF', pdf_pages(3, title => '(A title)', text => 1),
     qr{^(?:application/pdf|application/octet-stream|text/\S+)$});

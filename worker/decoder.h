@@ -202,6 +202,11 @@ void decoder_av(const decoder_request_t *req, int in, int out,
 /* ans->title: UTF-8 or nearly so, without control characters, cut */
 void decoder_title(decoder_answer_t *ans, const char *text);
 
+/* decoder_pdf_check.c: false if the streams of objects expand to more than
+   that, or to much more than their size */
+bool decoder_pdf_check(const char *data, size_t size, int64_t expansion,
+    decoder_answer_t *ans);
+
 /* decoder_audio.c */
 void decoder_audio(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);

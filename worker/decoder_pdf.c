@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <poppler.h>
-#include <zlib.h>
 
 #include "decoder_magick.h"
 
@@ -23,12 +22,7 @@
  */
 
 
-#define PDF_RATIO    200        /* of streams of objects that are larger
-                                   than */
-#define PDF_SMALL    (8 * 1024 * 1024)      /* bytes, unpacked */
-#define PDF_DICT     1024       /* bytes of a stream's dictionary */
-#define PDF_BUFFER   65536
-#define PDF_TIME     1          /* seconds of CPU, or one more */
+#define PDF_TIME  1             /* seconds of CPU */
 
 
 typedef struct {
@@ -36,8 +30,6 @@ typedef struct {
     decoder_answer_t         *ans;
     const char               *data;
     size_t                    size;
-    int64_t                   packed;       /* bytes of streams of objects */
-    int64_t                   unpacked;
     PopplerDocument          *document;
 } pdf_t;
 
@@ -45,11 +37,6 @@ typedef struct {
 static void pdf_limit(decoder_answer_t *ans);
 static void pdf_stop(int signo);
 static void pdf_read(pdf_t *pdf, int out);
-static bool pdf_check(pdf_t *pdf);
-static bool pdf_check_streams(pdf_t *pdf, z_stream *z, const char *name);
-static bool pdf_check_stream(pdf_t *pdf, z_stream *z, const char *name);
-static int pdf_count(const char *p, const char *end, const char *word);
-static bool pdf_inflate(pdf_t *pdf, z_stream *z, const char *data);
 static bool pdf_open(pdf_t *pdf);
 static void pdf_title(pdf_t *pdf);
 static void pdf_preview(pdf_t *pdf, int out);
@@ -106,16 +93,14 @@ static void
 pdf_limit(decoder_answer_t *ans)
 {
     struct rlimit  limit;
-    struct rusage  usage;
 
     pdf_late = *ans;
     decoder_fail(&pdf_late, DECODER_REFUSED,
                  "it takes too much time or memory to be drawn");
 
-    getrusage(RUSAGE_SELF, &usage);
+    /* the process is of this file only */
     getrlimit(RLIMIT_CPU, &limit);
-    limit.rlim_cur = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + PDF_TIME
-                     + 1;
+    limit.rlim_cur = PDF_TIME;
     setrlimit(RLIMIT_CPU, &limit);
 
     signal(SIGXCPU, pdf_stop);
@@ -137,7 +122,10 @@ pdf_stop(int signo)
 static void
 pdf_read(pdf_t *pdf, int out)
 {
-    if (!pdf_check(pdf) || !pdf_open(pdf)) {
+    if (!decoder_pdf_check(pdf->data, pdf->size, pdf->req->limits.expansion,
+                           pdf->ans)
+        || !pdf_open(pdf))
+    {
         return;
     }
 
@@ -162,143 +150,6 @@ pdf_read(pdf_t *pdf, int out)
     }
 
     g_object_unref(pdf->document);
-}
-
-
-/*
- * The dictionary of an object or cross-reference stream is never compressed
- * itself (ISO 32000-1, 7.5.7), so that both are found without a parser.
- */
-static bool
-pdf_check(pdf_t *pdf)
-{
-    bool      ok;
-    z_stream  z;
-
-    memset(&z, 0, sizeof(z_stream));
-
-    if (inflateInit(&z) != Z_OK) {
-        return decoder_fail(pdf->ans, DECODER_REFUSED, "no memory");
-    }
-
-    ok = pdf_check_streams(pdf, &z, "/ObjStm")
-         && pdf_check_streams(pdf, &z, "/XRef");
-    inflateEnd(&z);
-
-    return ok;
-}
-
-
-static bool
-pdf_check_streams(pdf_t *pdf, z_stream *z, const char *name)
-{
-    const char  *p, *end;
-
-    end = pdf->data + pdf->size;
-
-    for (p = pdf->data;
-         (p = memmem(p, end - p, name, strlen(name))) != NULL;
-         p += strlen(name))
-    {
-        if (!pdf_check_stream(pdf, z, p)) {
-            pdf->ans->expands = 1;
-            return false;
-        }
-    }
-
-    return true;
-}
-
-
-static bool
-pdf_check_stream(pdf_t *pdf, z_stream *z, const char *name)
-{
-    const char  *p, *start, *end;
-
-    end = pdf->data + pdf->size;
-    end = end - name > PDF_DICT ? name + PDF_DICT : end;
-    p = memmem(name, end - name, "stream", 6);
-
-    if (p == NULL) {
-        return true;
-    }
-
-    start = name - pdf->data > PDF_DICT ? name - PDF_DICT : pdf->data;
-
-    for (end = name; end > start && memcmp(end, " obj", 4) != 0; end--) {
-        /* void */
-    }
-
-    if (pdf_count(end, p, "/Fl") + pdf_count(end, p, "/LZW") > 1) {
-        return decoder_fail(pdf->ans, DECODER_REFUSED,
-                            "its objects are compressed twice");
-    }
-
-    p += 6;
-    end = pdf->data + pdf->size;
-
-    if (p < end && *p == '\r') {
-        p++;
-    }
-
-    if (p < end && *p == '\n') {
-        p++;
-    }
-
-    return pdf_inflate(pdf, z, p);
-}
-
-
-static int
-pdf_count(const char *p, const char *end, const char *word)
-{
-    int  n;
-
-    for (n = 0; (p = memmem(p, end - p, word, strlen(word))) != NULL; n++) {
-        p += strlen(word);
-    }
-
-    return n;
-}
-
-
-/* what is no such stream ends at once */
-static bool
-pdf_inflate(pdf_t *pdf, z_stream *z, const char *data)
-{
-    int            rc;
-    int64_t        packed, unpacked;
-    unsigned char  buffer[PDF_BUFFER];
-
-    inflateReset(z);
-    z->next_in = (unsigned char *) data;
-    z->avail_in = pdf->data + pdf->size - data;
-
-    do {
-        z->next_out = buffer;
-        z->avail_out = PDF_BUFFER;
-        rc = inflate(z, Z_NO_FLUSH);
-        packed = pdf->packed + z->total_in;
-        unpacked = pdf->unpacked + z->total_out;
-
-        if (unpacked > pdf->req->limits.expansion) {
-            return decoder_fail(pdf->ans, DECODER_REFUSED,
-                        "its objects expand to more than %lld MiB",
-                        (long long) pdf->req->limits.expansion >> 20);
-        }
-
-        if (unpacked > PDF_SMALL && unpacked / PDF_RATIO > packed) {
-            return decoder_fail(pdf->ans, DECODER_REFUSED,
-                        "its objects expand to more than %d times their size",
-                        PDF_RATIO);
-        }
-
-    } while (rc == Z_OK && z->avail_in > 0);
-
-    pdf->packed = packed;
-    pdf->unpacked = unpacked;
-
-    return true;
 }
 
 
