@@ -22,7 +22,8 @@
  */
 
 
-#define PDF_TIME  1             /* seconds of CPU */
+#define PDF_TIME   1            /* seconds of CPU, or one more */
+#define PDF_BEGUN  100000       /* microseconds */
 
 
 typedef struct {
@@ -93,14 +94,18 @@ static void
 pdf_limit(decoder_answer_t *ans)
 {
     struct rlimit  limit;
+    struct rusage  usage;
 
     pdf_late = *ans;
     decoder_fail(&pdf_late, DECODER_REFUSED,
                  "it takes too much time or memory to be drawn");
 
-    /* the process is of this file only */
+    /* of whole seconds: a process that has just begun gets no more */
+    getrusage(RUSAGE_SELF, &usage);
     getrlimit(RLIMIT_CPU, &limit);
-    limit.rlim_cur = PDF_TIME;
+    limit.rlim_cur = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + PDF_TIME
+                     + (usage.ru_utime.tv_usec > PDF_BEGUN
+                        || usage.ru_stime.tv_usec > PDF_BEGUN);
     setrlimit(RLIMIT_CPU, &limit);
 
     signal(SIGXCPU, pdf_stop);
