@@ -14,6 +14,7 @@ use lib 't/lib';
 use E2E qw(data_dir sim slurp);
 use File::Temp qw(tempdir);
 use Job;
+use Sanitizer qw(sanitized);
 use Test::More;
 
 my $program;
@@ -176,6 +177,28 @@ for my $name (qw(nonsense size)) {
 
     is scalar(grep { $_->{verdict} eq 'ok' } @results), 15, 'files between';
     is $last->{fds}, $first->{fds}, 'no descriptor leaks';
+}
+
+# what a sanitizer finds is in a file, and the file makes the suite fail
+
+SKIP: {
+    skip 'it is not built with sanitizers', 4
+        unless sanitized($program =~ s{[^/]*$}{media-decode}r);
+
+    my %reported = (overflow => '_overflow_abort', overrun => 'heap-buffer');
+
+    for my $name (sort keys %reported) {
+        my $path = "log_path=$dir/$name";
+
+        local $ENV{ASAN_OPTIONS} = "$path:handle_abort=2";
+        local $ENV{UBSAN_OPTIONS} = "$path:abort_on_error=1";
+
+        my ($log, $result) = inspected($name);
+
+        is $result->{verdict}, 'failed', "$name: reported";
+        like join('', map { slurp($_) } glob "$dir/$name.*"),
+            qr/$reported{$name}.*hook_$name/s, "$name: by the sanitizer";
+    }
 }
 
 # the type is told by a third process; if that dies, too, nothing is

@@ -46,6 +46,7 @@ static bool decode_find(char *path, size_t size);
 static bool decode_hello(decoder_hello_t *hello);
 static void decode_exec(const char *path, int fd)
     __attribute__((noreturn));
+static void decode_environment(char **envp);
 static void decode_failed(void);
 static int decode_stop(void);
 
@@ -395,12 +396,12 @@ decode_exec(const char *path, int fd)
 {
     int       null;
     char      name[] = "media-decode";
-    char     *argv[2], *envp[1];
+    char     *argv[2], *envp[3];
     sigset_t  none;
 
     argv[0] = name;
     argv[1] = NULL;
-    envp[0] = NULL;
+    decode_environment(envp);
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -419,6 +420,31 @@ decode_exec(const char *path, int fd)
 
     execve(path, argv, envp);
     _exit(1);
+}
+
+
+/* none; with sanitizers, where their reports go */
+static void
+decode_environment(char **envp)
+{
+#ifdef __SANITIZE_ADDRESS__
+    static char  asan[1024], ubsan[1024];
+
+    const char  *value;
+
+    /* it is killed, or exits where a library has not been freed */
+    value = getenv("ASAN_OPTIONS");
+    snprintf(asan, sizeof(asan), "ASAN_OPTIONS=%s:detect_leaks=0",
+             value == NULL ? "" : value);
+    *envp++ = asan;
+
+    value = getenv("UBSAN_OPTIONS");
+    snprintf(ubsan, sizeof(ubsan), "UBSAN_OPTIONS=%s",
+             value == NULL ? "" : value);
+    *envp++ = ubsan;
+#endif
+
+    *envp = NULL;
 }
 
 

@@ -2,6 +2,7 @@
  * Copyright (C) ngx_media contributors
  */
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -261,7 +262,7 @@ decoder_av_video(decoder_audio_t *a, AVStream *video)
 static int
 decoder_av_rotation(const AVStream *stream)
 {
-    int             degrees;
+    double          degrees;
     const uint8_t  *matrix;
 
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
@@ -284,10 +285,13 @@ decoder_av_rotation(const AVStream *stream)
         return 0;
     }
 
-    /* of a matrix without a rotation, that is not a number */
-    degrees = av_display_rotation_get((const int32_t *) matrix) + 360.5;
+    degrees = av_display_rotation_get((const int32_t *) matrix);
 
-    switch ((720 - degrees) % 360) {
+    if (isnan(degrees)) {               /* of a matrix without a rotation */
+        return 0;
+    }
+
+    switch ((720 - (int) (degrees + 360.5)) % 360) {
 
     case 90:
         return 90;

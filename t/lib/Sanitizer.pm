@@ -29,7 +29,8 @@ sub preload {
     my $asan = sanitized($module) or return;
 
     $ENV{LD_PRELOAD} = $asan;
-    $ENV{ASAN_OPTIONS} ||= 'detect_leaks=0:detect_odr_violation=0';
+    $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (),
+        'detect_leaks=0:detect_odr_violation=0';
     $ENV{UBSAN_OPTIONS} ||= 'print_stacktrace=1';
 
     return $asan;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -236,6 +237,31 @@ hook_crash(int out, decoder_answer_t *ans)
 
 
 static void
+hook_overrun(int out, decoder_answer_t *ans)
+{
+    size_t          size;
+    volatile char  *p;
+
+    (void) ans;
+    size = out;
+    p = calloc(1, size);
+    p[size] = 1;
+    free((void *) p);
+}
+
+
+static void
+hook_overflow(int out, decoder_answer_t *ans)
+{
+    volatile int  i;
+
+    (void) out;
+    i = INT_MAX;
+    decoder_fail(ans, DECODER_REFUSED, "%d", i + 1);
+}
+
+
+static void
 hook_nonsense(int out, decoder_answer_t *ans)
 {
     (void) out;
@@ -303,6 +329,8 @@ static const hook_t  hooks[] = {
     { "loop",        hook_loop        },
     { "memory",      hook_memory      },
     { "nonsense",    hook_nonsense    },
+    { "overflow",    hook_overflow    },
+    { "overrun",     hook_overrun     },
     { "passwd",      hook_passwd      },
     { "ptrace",      hook_ptrace      },
     { "size",        hook_size        },
