@@ -82,8 +82,8 @@ sub probe {
     is $h->{'content-length'}, $to - $from + 1, "$what: Content-Length";
     is $h->{'content-type'}, $type{substr $key, -3}, "$what: Content-Type";
     is $h->{'x-cache'}, $tier eq 's3' ? 'MISS' : 'HIT', "$what: X-Cache";
-    is(($t->requests)[-1]{tier}, $tier eq 'redis' && $size > 1048576 ? 'disk'
-        : $tier, "$what: tier");
+    is(($t->requests(1))[-1]{tier},
+        $tier eq 'redis' && $size > 1048576 ? 'disk' : $tier, "$what: tier");
     ok $r->{body} eq substr($body, $from, $to - $from + 1), "$what: bytes";
 
     # where the end is, the first slice tells

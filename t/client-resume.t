@@ -78,7 +78,7 @@ sub curl {
     is $code, 0, "$tier: $key: curl -C - of a whole file";
     ok $t->read_file($file) eq $object{$key},
         "$tier: $key: curl has left it as it was";
-    is join(' ', map { "$_->{status} $_->{content_range}" } $t->requests),
+    is join(' ', map { "$_->{status} $_->{content_range}" } $t->requests(1)),
         '416 bytes */' . length $object{$key},
         "$tier: $key: 416 says that it is whole";
 }
@@ -99,7 +99,7 @@ sub curl_retry {
 
     is $code, 0, "$tier: $key: curl --retry";
     ok $t->read_file($file) eq $object{$key}, "$tier: $key: --retry: bytes";
-    is scalar(grep { $_->{status} == 206 } $t->requests), 2,
+    is scalar(grep { $_->{status} == 206 } $t->requests(2)), 2,
         "$tier: $key: --retry: 206 twice";
 }
 
@@ -123,7 +123,7 @@ sub wget {
 
 sub resumed {
     my ($tier, $key, $client, $n) = @_;
-    my @requests = $t->requests;
+    my @requests = $t->requests($n);
     my $size = length $object{$key};
     my @partial = grep { $_->{status} == 206
         && $_->{content_range} =~ m{^bytes [1-9]\d*-\d+/$size$} } @requests;
