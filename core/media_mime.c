@@ -158,6 +158,7 @@ static const mime_pair_t  compatible[] = {
     { XLSX, "application/encrypted" },
     { PPTX, "application/encrypted" },
     { "application/was", "application/zip" },
+    { "application/zip", "application/was" },
     { "application/msword", "application/cdfv2" },
     { "application/vnd.ms-excel", "application/cdfv2" },
     { "application/vnd.ms-powerpoint", "application/cdfv2" },

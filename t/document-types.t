@@ -40,6 +40,18 @@ job_or_skip();
 my ($documented, $other) = documented();
 my %stored = decided();
 
+# a sticker is what its content is
+
+for my $pair (['image/webp', 'application/was'],
+    ['application/was', 'image/webp'])
+{
+    my ($declared, $content) = @$pair;
+
+    is($stored{sticker}{$declared}{$content}, $content,
+        "a sticker declared $declared may be $content, and is stored so");
+    $stored{sticker}{$declared}{$content} = '';
+}
+
 cmp_ok(scalar(map { @$_ } values %$documented), '>', 100,
     'the table was read');
 is_deeply([sort keys %$documented], [sort @types],

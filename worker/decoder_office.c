@@ -63,6 +63,7 @@ typedef struct {
     char                      title[256];
     char                      pages[16];
     bool                      macros;
+    bool                      animation;
     bool                      encrypted;
     bool                      several;      /* it says that it is two types */
 } office_t;
@@ -248,6 +249,11 @@ office_read(office_t *office)
 
     } else if (office->mimetype != -1) {
         office_mimetype(office);
+
+    /* WhatsApp's Lottie stickers */
+    } else if (office->animation) {
+        strcpy(ans->type, "application/was");
+        return;
     }
 
     if (ans->error[0] == '\0' && strcmp(ans->type, "application/zip") != 0) {
@@ -356,6 +362,7 @@ office_name(office_t *office, const char *name, int64_t i)
         *index = i;
     }
 
+    office->animation |= strcmp(name, "animation/animation.json") == 0;
     office->sheets += strncasecmp(name, "xl/worksheets/sheet", 19) == 0;
     office->macros |= office_ends(name, "vbaProject.bin")
                       || strncasecmp(name, "Basic/", 6) == 0

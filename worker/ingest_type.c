@@ -8,9 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "decoder.h"
 #include "media_worker.h"
 
 
+static bool ingest_is_sticker(const attachment_t *a);
 static bool ingest_unknown_allowed(const attachment_t *a);
 static bool ingest_is_archive(const char *type);
 static bool ingest_is_page(const char *type);
@@ -59,6 +61,7 @@ ingest_type(attachment_t *a)
     type = declared;
 
     if (declared.len == 0 || declared.len >= sizeof(a->type)
+        || ingest_is_sticker(a)
         || strncasecmp(a->declared, "application/octet-stream", 24) == 0)
     {
         type = sniffed;
@@ -73,6 +76,18 @@ ingest_type(attachment_t *a)
 
     snprintf(a->type, sizeof(a->type), "%.*s", (int) type.len, type.data);
     return true;
+}
+
+
+/* some clients call a Lottie sticker a WebP */
+static bool
+ingest_is_sticker(const attachment_t *a)
+{
+    static const char  types[] = "image/webp application/was";
+
+    return a->category == MEDIA_CATEGORY_STICKER
+           && decoder_takes(types, a->declared)
+           && decoder_takes(types, a->sniffed);
 }
 
 
