@@ -115,26 +115,46 @@ copy($program, "$alone/media-worker") or die "media-worker: $!\n";
 chmod 0755, "$alone/media-worker";
 
 SKIP: {
-    skip 'media-decode is installed', 2
+    skip 'media-decode is installed', 4
         if -e '/usr/libexec/ngx-media/media-decode';
 
     ($rc, $out, $err) = run_worker(\%good, "$alone/media-worker", '-t');
     is $rc, 3, 'no decoder';
     like $err, qr/media-decode is neither beside .*cannot be started/s,
         'which -t says';
+
+    ($rc, $out, $err) = run_worker(\%good, "$alone/media-worker");
+    is $rc, 3, 'nor does it start';
+    like $err, qr/level=error .*media-decode is neither beside/,
+        'which the log says';
 }
 
-# one that was replaced, and speaks otherwise
+# one that was replaced, and speaks otherwise; and one that does not run
 
-my $old = "#!/bin/sh\nhead -c 40 /dev/zero >&3\nsleep 5\n";
-open my $script, '>', "$alone/media-decode" or die $!;
-print $script $old;
-close $script;
-chmod 0755, "$alone/media-decode";
+my %decoder = (
+    'another version' => "head -c 40 /dev/zero >&3\nsleep 5\n",
+    'its libraries are gone' => "exit 127\n",
+);
 
-($rc, $out, $err) = run_worker(\%good, "$alone/media-worker", '-t');
-is $rc, 3, 'another decoder';
-like $err, qr/decoder is of another version/, 'which is told';
+for my $name (sort keys %decoder) {
+    my $why = $name =~ /version/ ? 'decoder is of another version'
+        : 'decoder died';
+
+    open my $script, '>', "$alone/media-decode" or die $!;
+    print $script "#!/bin/sh\n$decoder{$name}";
+    close $script;
+    chmod 0755, "$alone/media-decode";
+
+    for my $option ([ '-t' ], []) {
+        ($rc, $out, $err) = run_worker(\%good, "$alone/media-worker",
+            @$option);
+        is $rc, 3, "$name, @$option: exits with 3";
+        like $err, qr/$why/, "$name, @$option: is told";
+        like $err, qr/decoder does not start.*\Q$alone\E/,
+            "$name, @$option: and which it is";
+        unlike $err, qr/msg=started/, "$name, @$option: no children";
+    }
+}
 
 
 my %alias = (%good, RABBITMQ_PRIVATE_URL => $good{RABBITMQ_URL});

@@ -28,7 +28,9 @@ static int main_scanner(void);
 int
 main(int argc, char **argv)
 {
-    int  option;
+    int              option;
+    decoder_hello_t  hello;
+
     static const struct option  options[] = {
         { "help", no_argument, NULL, MAIN_HELP },
         { "version", no_argument, NULL, MAIN_VERSION },
@@ -71,7 +73,8 @@ main(int argc, char **argv)
 
     title_init(argc, argv);
 
-    if (conf_load() != 0 || log_open() != 0) {
+    /* without a decoder each job would only wait */
+    if (conf_load() != 0 || log_open() != 0 || decode_check(&hello) != 0) {
         return EXIT_CONFIG;
     }
 
