@@ -474,16 +474,12 @@ inbound_store_body(inbound_t *in)
 static job_result_t
 inbound_publish(inbound_t *in)
 {
-    char         body[96];
     size_t       i;
     media_str_t  s;
 
     for (i = 0; i < in->attachments.n; i++) {
-        snprintf(body, sizeof(body), "{\"attachment_id\":\"%s\"}",
-                 in->attachments.items[i]);
-        media_str_set(&s, body, strlen(body));
-
-        if (broker_publish(in->child->broker, "media_download", s, 0, 0)
+        if (broker_publish_id(in->child->broker, "media_download", "download",
+                              "attachment_id", in->attachments.items[i], 0)
             != 0)
         {
             return JOB_AGAIN;

@@ -197,18 +197,8 @@ send_job_passing(child_t *child)
 void
 send_wake(child_t *child, const char *conversation)
 {
-    char         body[96];
-    media_str_t  s;
-
-    if (child->broker == NULL) {
-        return;
-    }
-
-    snprintf(body, sizeof(body),
-             "{\"type\":\"send_wake\",\"conversation_id\":\"%s\"}",
-             conversation);
-    media_str_set(&s, body, strlen(body));
-    (void) broker_publish(child->broker, "media_upload", s, 0, 0);
+    (void) broker_publish_id(child->broker, "media_upload", "send_wake",
+                             "conversation_id", conversation, 0);
 }
 
 

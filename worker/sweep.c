@@ -60,11 +60,10 @@ static void
 sweep_attachments(child_t *child)
 {
     int          i;
-    char         seconds[16], body[128];
+    char         seconds[16];
     bool         upload;
     PGresult    *res;
     const char  *params[1];
-    media_str_t  s;
     static const char  sql[] =
         "UPDATE media.message_attachments SET updated_at = now()"
         " WHERE id IN (SELECT id FROM media.message_attachments a"
@@ -99,15 +98,11 @@ sweep_attachments(child_t *child)
 
     for (i = 0; i < PQntuples(res); i++) {
         upload = PQgetvalue(res, i, 1)[0] == 't';
-        snprintf(body, sizeof(body), "{%s\"attachment_id\":\"%s\"}",
-                 upload ? "\"type\":\"upload_process\"," : "",
-                 PQgetvalue(res, i, 0));
-        media_str_set(&s, body, strlen(body));
 
-        if (child->broker == NULL
-            || broker_publish(child->broker,
+        if (broker_publish_id(child->broker,
                               upload ? "media_upload" : "media_download",
-                              s, 0, 0) != 0)
+                              upload ? "upload_process" : "download",
+                              "attachment_id", PQgetvalue(res, i, 0), 0) != 0)
         {
             PQclear(res);
             db_rollback(child);

@@ -300,17 +300,8 @@ upload_complete(child_t *child, const upload_claims_t *c, const char *body)
 static void
 upload_queue(child_t *child, const char *id)
 {
-    char         body[128];
-    media_str_t  s;
-
-    if (child->broker == NULL) {
-        return;
-    }
-
-    snprintf(body, sizeof(body),
-             "{\"type\":\"upload_process\",\"attachment_id\":\"%s\"}", id);
-    media_str_set(&s, body, strlen(body));
-    (void) broker_publish(child->broker, "media_upload", s, 0, 0);
+    (void) broker_publish_id(child->broker, "media_upload", "upload_process",
+                             "attachment_id", id, 0);
 }
 
 

@@ -28,10 +28,9 @@ void
 upload_sweep(child_t *child)
 {
     int          i;
-    char         grace[16], seconds[16], body[96];
+    char         grace[16], seconds[16];
     PGresult    *res;
     const char  *params[2];
-    media_str_t  s;
     static const char  sql[] =
         "UPDATE media.uploads SET updated_at = now()"
         " WHERE id IN (SELECT id FROM media.uploads"
@@ -58,13 +57,8 @@ upload_sweep(child_t *child)
     }
 
     for (i = 0; res != NULL && i < PQntuples(res); i++) {
-        snprintf(body, sizeof(body),
-                 "{\"type\":\"upload_reap\",\"attachment_id\":\"%s\"}",
-                 PQgetvalue(res, i, 0));
-        media_str_set(&s, body, strlen(body));
-
-        if (child->broker == NULL
-            || broker_publish(child->broker, "media_upload", s, 0,
+        if (broker_publish_id(child->broker, "media_upload", "upload_reap",
+                              "attachment_id", PQgetvalue(res, i, 0),
                               UPLOAD_REAP_DELAY) != 0)
         {
             PQclear(res);
