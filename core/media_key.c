@@ -14,6 +14,7 @@
 
 #define KEY_EXTENSION_MAX  16           /* bytes, with the dot */
 #define KEY_HASH           8            /* hex digits of hash8 */
+#define KEY_PREVIEW        "_preview.jpg"
 
 
 static size_t key_safe_copy(char *dst, const char *src, size_t len);
@@ -172,6 +173,30 @@ media_key_thumb(char *dst, size_t size, media_str_t key,
     media_str_set(&parts[2], extension, strlen(extension));
 
     return key_join(dst, size, parts, 3);
+}
+
+
+ssize_t
+media_key_preview(char *dst, size_t size, media_str_t key)
+{
+    media_str_t  parts[2];
+
+    parts[0] = key;
+    media_str_set(&parts[1], KEY_PREVIEW, sizeof(KEY_PREVIEW) - 1);
+
+    return key_join(dst, size, parts, 2);
+}
+
+
+int
+media_key_is_preview(media_str_t key)
+{
+    size_t  len;
+
+    len = sizeof(KEY_PREVIEW) - 1;
+
+    return key.len > len
+           && memcmp(key.data + key.len - len, KEY_PREVIEW, len) == 0;
 }
 
 

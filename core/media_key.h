@@ -5,6 +5,7 @@
  *
  *     chat/{tenant}/{conversation}/{hash8}_{safe_filename}
  *     {key}_thumb.jpg, {key}_thumb.webp
+ *     {key}_preview.jpg                   until there is a thumbnail
  *     profile_pics/{tenant}/{phone}.jpg
  *     webhooks/{id}                       large webhook bodies, short-lived
  */
@@ -41,6 +42,11 @@ ssize_t media_key_attachment(char *dst, size_t size, media_str_t tenant,
 /* the extension: "jpg", or "webp" of what has transparency */
 ssize_t media_key_thumb(char *dst, size_t size, media_str_t key,
     const char *extension);
+
+/* of what came with the message, by the attachment's key */
+ssize_t media_key_preview(char *dst, size_t size, media_str_t key);
+/* whether it is one */
+int media_key_is_preview(media_str_t key);
 
 /* phone: digits only (canonical) */
 ssize_t media_key_profile_pic(char *dst, size_t size, media_str_t tenant,

@@ -76,9 +76,13 @@ ngx_http_media_purge_match(ngx_http_media_purges_t *purges, ngx_str_t *key)
     uint64_t    id, found;
     ngx_uint_t  depth;
 
-    static ngx_str_t  thumbs[] = {
+    /* what is made of an object goes with its key */
+
+    static ngx_str_t  made[] = {
         ngx_string("_thumb.jpg"),
-        ngx_string("_thumb.webp")
+        ngx_string("_thumb.webp"),
+        ngx_string("_preview.jpg"),
+        ngx_string("_m4a.m4a")
     };
 
     hash = 0xffffffff;
@@ -105,15 +109,15 @@ ngx_http_media_purge_match(ngx_http_media_purges_t *purges, ngx_str_t *key)
                                    ngx_crc32_long(key->data, key->len));
     found = ngx_max(found, id);
 
-    for (n = 0; n < sizeof(thumbs) / sizeof(ngx_str_t); n++) {
+    for (n = 0; n < sizeof(made) / sizeof(ngx_str_t); n++) {
 
-        if (key->len <= thumbs[n].len) {
+        if (key->len <= made[n].len) {
             continue;
         }
 
-        len = key->len - thumbs[n].len;
+        len = key->len - made[n].len;
 
-        if (ngx_memcmp(key->data + len, thumbs[n].data, thumbs[n].len) == 0) {
+        if (ngx_memcmp(key->data + len, made[n].data, made[n].len) == 0) {
             id = ngx_http_media_purge_find(purges, key->data, len,
                                            ngx_crc32_long(key->data, len));
             found = ngx_max(found, id);

@@ -3,7 +3,7 @@
 # Copyright (C) ngx_media contributors
 
 # A failed download is tried again, or ends at once, by what the servers said;
-# the row says why, and the preview is kept.
+# the row says why.
 
 use strict;
 use warnings;
@@ -77,7 +77,7 @@ for my $status (500, 503, 429, 408) {
     is($row->{status}, 'failed', 'failed');
     like($row->{error_message}, qr/direct: HTTP 500/, 'the reason is named');
     is((events($id))[0]{type}, 'attachment_failed', 'an event tells');
-    ok((events($id))[0]{payload}{has_preview}, 'of the preview that is kept');
+    is((events($id))[0]{payload}{thumbnail_url}, '', 'and of no thumbnail');
 }
 
 # a transfer that breaks off is a passing failure

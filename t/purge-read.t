@@ -162,6 +162,8 @@ purge('chat/2/c/', 'chat/3/', 'chat/3/x/y');
 is(becomes($t, 'chat/2/c/x', 2), 2, 'a prefix');
 is(generation($t, 'chat/1/a.jpg_thumb.jpg'), 1, 'the thumbnail of a key');
 is(generation($t, 'chat/1/a.jpg_thumb.webp'), 1, 'one with transparency');
+is(generation($t, 'chat/1/a.jpg_preview.jpg'), 1, 'its preview');
+is(generation($t, 'chat/1/a.jpg_m4a.m4a'), 1, 'its M4A');
 is(generation($t, 'chat/1/a.jpg_thumb.png'), 0, 'not another name');
 is(generation($t, 'chat/1/a.jp'), 0, 'not a part of a name');
 is(generation($t, 'chat/2/c'), 0, 'not the prefix without its slash');

@@ -12,6 +12,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use E2E qw(wait_until);
 use Shipped;
 use Test::More;
 
@@ -154,6 +155,21 @@ is(got($t->signed("${key}_m4a.m4a", 60)),
 is(got('/api/media/proxy/?url=' . Store::encode($t->url($key))
     . '&as=m4a', @token), '200 audio/mp4 the M4A, which is longer',
     'by the URL of older front ends');
+
+# a purge of the original is one of its M4A, small or in slices
+
+$t->redis('SET', 'media:purges', '1' x 32 . "\n");
+$t->put("${key}_m4a.m4a", 'a new M4A', 'audio/mp4');
+$t->put("${large}_m4a.m4a", scalar reverse($long), 'audio/mp4');
+is(got("/media/$key?as=m4a", @token), $m4a, 'before the purge: the old one');
+is($t->get("/media/$large?as=m4a", @token)->{body}, $long, 'of both');
+$t->redis('APPEND', 'media:purges', "1 $key\n2 $large\n");
+ok(wait_until(5, sub { got("/media/$key?as=m4a", @token)
+    eq '200 audio/mp4 Accept a new M4A' }), 'after it: the new one');
+ok(wait_until(5, sub { $t->get("/media/$large?as=m4a", @token)->{body}
+    eq reverse $long }), 'of both');
+is($t->get("/media/$key", @token)->{headers}{'x-cache'}, 'MISS',
+    'the original was purged, too');
 
 is($t->alarms, '', 'no alarms');
 

@@ -20,7 +20,6 @@
 #define ATTACHMENT_TRIES  6
 
 
-static int attachment_lock(child_t *child, const char *id, bool *locked);
 static int attachment_state(child_t *child, const char *id);
 static void attachment_load(attachment_t *a);
 static const char *attachment_field(const attachment_t *a, const char *name);
@@ -44,6 +43,7 @@ static const char  attachment_lease_sql[] =
     "   AND a.status IN ('pending', 'processing')"
     " RETURNING a.id, a.tenant_id, a.conversation_id, a.category,"
     "       a.file_name, a.file_type, a.attempts, a.storage_key,"
+    "       a.preview IS NOT NULL OR a.thumbnail_url <> '' AS has_preview,"
     "       i.id AS instance, i.provider, i.name, i.base_url, i.token,"
     "       source->>'message_id' AS message_id,"
     "       source->>'chat_raw' AS chat_raw,"
@@ -65,15 +65,15 @@ static const char  attachment_lease_sql[] =
 
 static const char  attachment_complete_sql[] =
     "UPDATE media.message_attachments"
-    "   SET status = 'completed', file_url = $2, thumbnail_url = $3,"
+    "   SET status = 'completed', file_url = $2,"
+    "       thumbnail_url = coalesce(nullif($3, ''), thumbnail_url),"
     "       storage_key = $4, size_bytes = $5::bigint,"
     "       sha256 = decode($6, 'hex'), file_type = $7,"
     "       file_name = CASE file_name WHEN '' THEN $8 ELSE file_name END,"
     "       metadata = metadata || jsonb_strip_nulls(jsonb_build_object("
-    "           'whatsapp_message_id', $9::text)) || $10::jsonb"
-    "           || CASE WHEN metadata ? 'waveform'"
-    "              THEN jsonb_build_object('waveform', metadata->'waveform')"
-    "              ELSE '{}' END,"
+    "           'whatsapp_message_id', $9::text)) || ($10::jsonb"
+    "           - CASE WHEN " ATTACHMENT_OWN_WAVEFORM
+    "             THEN '{waveform,waveform_source}'::text[] ELSE '{}' END),"
     "       error_message = '', lease_until = NULL, updated_at = now()"
     " WHERE id = $1::uuid AND status = 'processing'"
     " RETURNING jsonb_build_object('attachment_id', id,"
@@ -91,7 +91,7 @@ static const char  attachment_fail_sql[] =
     " RETURNING jsonb_build_object('attachment_id', id,"
     "       'message_id', message_id, 'conversation_id', conversation_id,"
     "       'category', category, 'file_name', file_name,"
-    "       'error', error_message, 'has_preview', preview IS NOT NULL)::text,"
+    "       'error', error_message, 'thumbnail_url', thumbnail_url)::text,"
     "       tenant_id, conversation_id";
 
 
@@ -137,8 +137,7 @@ attachment_lease(child_t *child, const char *id, attachment_t *a)
 }
 
 
-/* not locked: another child has it */
-static int
+int
 attachment_lock(child_t *child, const char *id, bool *locked)
 {
     PGresult  *res;
@@ -224,6 +223,7 @@ attachment_load(attachment_t *a)
     a->body_offset = attachment_number(a, "body_offset");
     a->body_length = attachment_number(a, "body_length");
     a->file_length = attachment_number(a, "file_length");
+    a->has_preview = attachment_field(a, "has_preview")[0] == 't';
     a->from_me = strcmp(attachment_field(a, "from_me"), "true") == 0;
 
     attachment_bytes(a, "media_key", a->keys[0], &a->media_key);
@@ -355,8 +355,17 @@ attachment_complete(child_t *child, const attachment_t *a)
     params[8] = a->message_id[0] == '\0' ? NULL : a->message_id;
     params[9] = a->metadata == NULL ? "{}" : a->metadata;
 
-    return attachment_finish(child, a, "attachment_ready",
-                             attachment_complete_sql, 10, params);
+    if (attachment_finish(child, a, "attachment_ready",
+                          attachment_complete_sql, 10, params) != 0)
+    {
+        return -1;
+    }
+
+    if (a->has_preview && a->thumb_key[0] != '\0') {
+        preview_drop(child, a);
+    }
+
+    return 0;
 }
 
 

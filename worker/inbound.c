@@ -69,6 +69,7 @@ inbound_job(child_t *child, job_t *job)
     media_webhook_free(in.webhook);
     inbound_list_free(&in.texts);
     inbound_list_free(&in.attachments);
+    inbound_list_free(&in.previews);
     inbound_list_free(&in.pictures);
 
     return result;
@@ -476,6 +477,15 @@ inbound_publish(inbound_t *in)
 {
     size_t       i;
     media_str_t  s;
+
+    for (i = 0; i < in->previews.n; i++) {
+        if (broker_publish_id(in->child->broker, "media_priority", "preview",
+                              "attachment_id", in->previews.items[i], 0)
+            != 0)
+        {
+            return JOB_AGAIN;
+        }
+    }
 
     for (i = 0; i < in->attachments.n; i++) {
         if (broker_publish_id(in->child->broker, "media_download", "download",

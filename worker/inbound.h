@@ -39,6 +39,7 @@ typedef struct {
 
     /* what is published after the commit */
     inbound_list_t   attachments;       /* ids */
+    inbound_list_t   previews;          /* ids of those that have one */
     inbound_list_t   pictures;          /* jobs of media_priority */
     char             at[32];            /* when nginx received it, or "" */
 } inbound_t;

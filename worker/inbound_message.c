@@ -13,6 +13,9 @@
 #include "send.h"
 
 
+#define INBOUND_PREVIEW_MAX  65536      /* bytes; WhatsApp's have some 5000 */
+
+
 typedef struct {
     const char  *id;                    /* the provider's */
     const char  *row;                   /* ours, NULL if new */
@@ -24,7 +27,8 @@ typedef struct {
 
 static int inbound_echo(inbound_t *in, const media_webhook_item_t *item,
     message_t *m);
-static int inbound_find(inbound_t *in, message_t *m);
+static int inbound_find(inbound_t *in, const media_webhook_item_t *item,
+    message_t *m);
 static int inbound_create(inbound_t *in, const media_webhook_item_t *item,
     message_t *m);
 static int inbound_conversation(inbound_t *in,
@@ -34,6 +38,9 @@ static int inbound_insert(inbound_t *in, const media_webhook_item_t *item,
 static int inbound_early_status(inbound_t *in, const message_t *m);
 static int inbound_attachment(inbound_t *in,
     const media_webhook_item_t *item, const message_t *m);
+static const char *inbound_preview(inbound_t *in, media_str_t bytes);
+static int inbound_queue(inbound_t *in, const media_webhook_item_t *item,
+    const message_t *m);
 static const char *inbound_file_name(inbound_t *in,
     const media_webhook_item_t *item);
 static const char *inbound_missing(inbound_t *in,
@@ -106,7 +113,9 @@ static const char  inbound_attachment_sql[] =
     "       'height', $29::bigint, 'duration', $30::bigint,"
     "       'pages', $31::bigint, 'caption', $32::text, 'title', $33::text,"
     "       'ptt', $34::boolean, 'is_animated', $35::boolean,"
-    "       'waveform', $36::text, 'view_once', $37::boolean,"
+    "       'waveform', $36::text, 'waveform_source',"
+    "       CASE WHEN $36::text <> '' THEN 'message' END,"
+    "       'view_once', $37::boolean,"
     "       'media_key_timestamp', $38::bigint,"
     "       'missing', string_to_array($39, ' '))))"
     " ON CONFLICT DO NOTHING";
@@ -153,7 +162,7 @@ inbound_message(inbound_t *in, const media_webhook_item_t *item)
         return rc < 0 ? -1 : inbound_hops(in, &m, true);
     }
 
-    if (inbound_find(in, &m) != 0) {
+    if (inbound_find(in, item, &m) != 0) {
         return -1;
     }
 
@@ -195,7 +204,7 @@ inbound_echo(inbound_t *in, const media_webhook_item_t *item, message_t *m)
 
 
 static int
-inbound_find(inbound_t *in, message_t *m)
+inbound_find(inbound_t *in, const media_webhook_item_t *item, message_t *m)
 {
     PGresult    *res;
     const char  *params[2];
@@ -214,7 +223,7 @@ inbound_find(inbound_t *in, message_t *m)
         m->there = (PQgetvalue(res, 0, 2)[0] == 't');
 
         if (m->attachment != NULL && PQgetvalue(res, 0, 3)[0] == 't') {
-            (void) inbound_list_add(&in->attachments, strdup(m->attachment));
+            (void) inbound_queue(in, item, m);
         }
     }
 
@@ -394,7 +403,7 @@ inbound_attachment(inbound_t *in, const media_webhook_item_t *item,
     p[5] = inbound_file_name(in, item);
     p[6] = inbound_text(in, type);
     p[7] = inbound_number(in, media->file_length);
-    p[8] = inbound_bytea(in, media->thumbnail);
+    p[8] = inbound_preview(in, media->thumbnail);
     p[9] = in->provider;
     p[10] = in->instance;
     p[11] = m->id;
@@ -432,6 +441,27 @@ inbound_attachment(inbound_t *in, const media_webhook_item_t *item,
     PQclear(res);
 
     if (res == NULL) {
+        return -1;
+    }
+
+    return inbound_queue(in, item, m);
+}
+
+
+static const char *
+inbound_preview(inbound_t *in, media_str_t bytes)
+{
+    return bytes.len <= INBOUND_PREVIEW_MAX ? inbound_bytea(in, bytes) : NULL;
+}
+
+
+static int
+inbound_queue(inbound_t *in, const media_webhook_item_t *item,
+    const message_t *m)
+{
+    if (item->media->thumbnail.len
+        && inbound_list_add(&in->previews, strdup(m->attachment)) != 0)
+    {
         return -1;
     }
 

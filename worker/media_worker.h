@@ -242,6 +242,8 @@ void hop_add(child_t *child, const char *attachment_id,
 job_result_t inbound_job(child_t *child, job_t *job);       /* inbound.c */
 job_result_t download_job(child_t *child, job_t *job);      /* download.c */
 job_result_t profile_job(child_t *child, job_t *job);       /* profile.c */
+/* preview.c; of the attachment with that id */
+job_result_t preview_job(child_t *child, const char *id);
 
 /*
  * sweep.c, called each conf.sweep_interval by one child: re-queues pending
@@ -381,6 +383,7 @@ struct attachment_s {
     int64_t           body_length;
     int64_t           file_length;  /* -1 unknown, advisory */
     bool              from_me;
+    bool              has_preview;  /* there is one, or may be soon */
     media_str_t       media_key;    /* decoded; empty if absent */
     media_str_t       sha256;
     media_str_t       enc_sha256;
@@ -418,11 +421,18 @@ enum { ATTACHMENT_LEASED = 0, ATTACHMENT_FINISHED, ATTACHMENT_BUSY,
 /* attachment.c: 0 or -1, but for attachment_lease().  a->row is freed by
    attachment_free() whatever attachment_lease() returned. */
 int attachment_lease(child_t *child, const char *id, attachment_t *a);
+/* the lock of a lease alone; not locked: another child has it */
+int attachment_lock(child_t *child, const char *id, bool *locked);
 int attachment_renew(child_t *child, const attachment_t *a);
 /* back to pending; not counted: this attempt was not the attachment's fault */
 int attachment_release(child_t *child, const attachment_t *a, bool counted);
 int attachment_complete(child_t *child, const attachment_t *a);
 int attachment_fail(child_t *child, const attachment_t *a);
+/* of a row: its waveform came with the message, or may have, in one that does
+   not say so */
+#define ATTACHMENT_OWN_WAVEFORM                                               \
+    "(metadata ? 'waveform'"                                                  \
+    " AND metadata->>'waveform_source' IS DISTINCT FROM 'computed')"
 /* one that nobody works on, in the running transaction */
 int attachment_cancel(child_t *child, const char *id, const char *reason);
 void attachment_free(child_t *child, attachment_t *a);
@@ -453,6 +463,12 @@ job_result_t ingest_fail(child_t *child, attachment_t *a, const char *stage);
 /* S3 will not take it, ever; else it is away, or misconfigured */
 bool ingest_refused(long status);
 bool ingest_is_uuid(const char *s);
+
+/* preview.c: its key, {key}_preview.jpg with the attachment's key as far as
+   that is known before the file is here; 0 or -1 */
+int preview_key(char *dst, size_t size, const attachment_t *a);
+/* deletes it, if it is there */
+void preview_drop(child_t *child, const attachment_t *a);
 
 /* fetch.c */
 typedef struct {

@@ -45,7 +45,10 @@ metadata_json(const decoder_answer_t *ans)
     metadata_sound(gen, ans);
     metadata_document(gen, ans);
     metadata_verdict(gen, ans);
-    metadata_string(gen, "made_by", ans->made_by);
+    /* "" is told, too: what has none was made before tools were recorded */
+    metadata_string(gen, "made_by", NULL);
+    yajl_gen_string(gen, (const unsigned char *) ans->made_by,
+                    strlen(ans->made_by));
     yajl_gen_map_close(gen);
 
     text = yajl_gen_get_buf(gen, &json, &len) == yajl_gen_status_ok
@@ -113,6 +116,7 @@ metadata_sound(yajl_gen gen, const decoder_answer_t *ans)
 
     if (ans->has_waveform) {
         metadata_bytes(gen, "waveform", ans->waveform, DECODER_WAVEFORM);
+        metadata_string(gen, "waveform_source", "computed");
     }
 }
 

@@ -10,7 +10,8 @@
 
 
 /*
- * The job of media_priority: a person's profile picture from WhatsApp to
+ * The jobs of media_priority: preview.c's, and a person's profile picture
+ * from WhatsApp to
  * profile_pics/{tenant}/{phone}.jpg, its thumbnail beside it.  The key does
  * not change with the picture, so that what was cached of it is purged before
  * the browsers are told.
@@ -28,6 +29,8 @@ typedef struct {
     char       url[MEDIA_URL_MAX];
     char       key[MEDIA_KEY_MAX];
     char       thumb_key[MEDIA_KEY_MAX];
+    char       type[16];                    /* "preview", or "" */
+    char       attachment[64];              /* of a preview */
     int        fd;
     int64_t    size;
     int64_t    max_size;
@@ -35,6 +38,7 @@ typedef struct {
 
 
 static bool profile_read(profile_t *p, const job_t *job);
+static bool profile_keys(profile_t *p);
 static job_result_t profile_run(child_t *child, profile_t *p);
 static fetch_result_t profile_ask(child_t *child, profile_t *p);
 static fetch_result_t profile_fetch(child_t *child, profile_t *p);
@@ -74,6 +78,15 @@ profile_job(child_t *child, job_t *job)
     p.max_size = conf.mime.rules[MEDIA_CATEGORY_PROFILE_PIC].max_size;
 
     if (!profile_read(&p, job)) {
+        log_msg(LOG_ERR, "job is malformed", NULL);
+        return JOB_DEAD;
+    }
+
+    if (strcmp(p.type, "preview") == 0) {
+        return preview_job(child, p.attachment);
+    }
+
+    if (!profile_keys(&p)) {
         log_msg(LOG_ERR, "profile picture job is malformed", NULL);
         return JOB_DEAD;
     }
@@ -99,12 +112,13 @@ static bool
 profile_read(profile_t *p, const job_t *job)
 {
     answer_t         body;
-    media_str_t      tenant, phone, key;
     answer_member_t  members[] = {
         { "tenant_id", p->tenant, sizeof(p->tenant) },
         { "instance_id", p->instance, sizeof(p->instance) },
         { "phone", p->phone, sizeof(p->phone) },
         { "url", p->url, sizeof(p->url) },
+        { "type", p->type, sizeof(p->type) },
+        { "attachment_id", p->attachment, sizeof(p->attachment) },
         { NULL, NULL, 0 }
     };
 
@@ -114,7 +128,16 @@ profile_read(profile_t *p, const job_t *job)
 
     (void) answer_write(&body, job->body.data, job->body.len);
 
-    if (answer_close(&body) != 0 || p->instance[0] == '\0'
+    return answer_close(&body) == 0;
+}
+
+
+static bool
+profile_keys(profile_t *p)
+{
+    media_str_t  tenant, phone, key;
+
+    if (p->instance[0] == '\0'
         || strspn(p->instance, "0123456789") != strlen(p->instance))
     {
         return false;

@@ -140,6 +140,12 @@ test_made_keys(void)
     ok(n == 16 && strcmp(dst, "a.png_thumb.webp") == 0, "thumbnail %s", dst);
     ok(media_key_thumb(dst, 11, str("a"), "jpg") == MEDIA_NOSPACE, "no space");
 
+    n = media_key_preview(dst, sizeof(dst), str("a.png"));
+    ok(n == 17 && strcmp(dst, "a.png_preview.jpg") == 0, "preview %s", dst);
+    ok(media_key_is_preview(str(dst)), "it is one");
+    ok(!media_key_is_preview(str("_preview.jpg")), "of nothing");
+    ok(!media_key_is_preview(str("a.png_thumb.jpg")), "a thumbnail is none");
+
     n = media_key_profile_pic(dst, sizeof(dst), str("t1"),
                               str("5511987654321"));
     ok(n > 0 && strcmp(dst, "profile_pics/t1/5511987654321.jpg") == 0,
