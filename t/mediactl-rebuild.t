@@ -13,6 +13,7 @@ use lib 't/lib';
 use E2E qw(vector plain_of sim sim_serve sql wait_until);
 use Job;
 use JSON::PP;
+use MIME::Base64;
 use Mediactl;
 use Test::More;
 use Upload;
@@ -189,6 +190,136 @@ is($row->{metadata}{renditions}{image}{key}, $made->{key}, 'with its key');
 like(object($made->{key}), qr/^\xff\xd8/, 'a picture');
 
 
+# sound: M4A and waveform
+
+my $note = vector('audio-ptt-ogg-opus');
+my $own = encode_base64(join('', map { chr } 1 .. 64), '');
+
+sim_serve($note);
+
+sub voice {
+    my (%metadata) = @_;
+    my $id = attachment(instance($tenant, 'evolution'), source_of($note));
+
+    sql('UPDATE media.message_attachments SET metadata = metadata || '
+        . "'${\ encode_json(\%metadata)}' WHERE id = '$id'");
+    run_job('download', $id);
+    return $id;
+}
+
+sub again {
+    my ($id, $by) = @_;
+
+    mark($id, "$tool/1.0") if $by ne '';
+    is(run_job('job', encode_json({ type => 'rebuild', attachment_id => $id,
+        tool => $by }))->{result}, 'done', "rebuilt ($by)");
+    is((rebuilt($id))[-1]{outcome}, 'ok', 'well');
+    return job_row($id);
+}
+
+sub waveform { return join ' ', grep { defined }
+    @{ $_[0]{metadata} }{qw(waveform_source waveform)} }
+
+$id = voice(waveform => $own, waveform_source => 'message');
+is(waveform(job_row($id)), "message $own", q(the message's waveform is kept));
+is(waveform(again($id, $tool)), "message $own", 'also by a rebuild');
+
+$id = voice(waveform => $own);
+is(waveform(again($id, $tool)), $own, 'as is one of which nothing is known');
+
+$id = voice();
+$row = job_row($id);
+$made = waveform($row);
+like($made, qr/^computed [\w+\/]{86}==$/, 'else it is computed');
+sql("UPDATE media.message_attachments SET metadata = metadata || "
+    . "'{\"waveform\":\"$own\"}' WHERE id = '$id'");
+is(waveform(again($id, $tool)), $made, 'and computed again');
+
+my $m4a = $row->{metadata}{renditions}{m4a}{key};
+
+is($m4a, "$row->{storage_key}_m4a.m4a", 'an M4A');
+put_junk($m4a);
+sql("UPDATE media.message_attachments SET metadata = jsonb_set(metadata, "
+    . "'{renditions,m4a,made_by}', '\"$tool/0.9\"') WHERE id = '$id'");
+sql("DELETE FROM media.purges WHERE target LIKE '$row->{storage_key}%'");
+is_deeply(counts("$tool<1"), { found => 1, queued => 1 },
+    'an M4A of the tool counts');
+ok(wait_until(60, sub { (rebuilt($id)) == 2 }), 'it is rebuilt');
+like(object($m4a), qr/^....ftyp/s, 'it is an M4A again');
+is(purged($row->{storage_key}), 1, 'which nginx is told');
+unlike(job_row($id)->{metadata}{renditions}{m4a}{made_by}, qr/$tool/,
+    'made by others');
+
+
+# what was made before tools were recorded
+
+sub unrecorded {
+    my (@more) = @_;
+    my ($rc, $out) = rebuild('--unrecorded', '--tenant', $tenant, '--json',
+        @more);
+
+    return decode_json($out);
+}
+
+is_deeply(unrecorded('--dry-run'), { found => 0, queued => 0 },
+    'all tools are recorded');
+sql('UPDATE media.message_attachments SET metadata = metadata - '
+    . "'{made_by,renditions}'::text[] WHERE id = '$id'");
+($c) = upload(instance($tenant, 'cloudapi'), plain_of(vector(
+    'sticker-static-webp')), file_type => 'image/webp');
+sql("UPDATE media.message_attachments SET metadata = metadata #- "
+    . "'{renditions,image,made_by}' WHERE id = '$c->{attachment_id}'");
+run_program('put', $m4a, '/dev/null', 'audio/mp4');
+is_deeply(unrecorded('--limit', 1), { found => 2, queued => 1 },
+    'an attachment and a rendition are from before');
+is_deeply(unrecorded(), { found => 1, queued => 1 }, 'the other one')
+    if wait_until(60, sub { unrecorded('--dry-run')->{found} == 1 });
+ok(wait_until(60, sub { unrecorded('--dry-run')->{found} == 0 }),
+    'that was all');
+like(job_row($id)->{metadata}{made_by}, qr/libav/, 'tools are recorded');
+like(job_row($c->{attachment_id})->{metadata}{renditions}{image}{made_by},
+    qr/libwebp/, 'of the rendition, too');
+like(object($m4a), qr/^....ftyp/s, 'an old voice note has its M4A');
+is(job_row($id)->{metadata}{renditions}{m4a}{key}, $m4a, 'as is recorded');
+
+my ($text) = upload(instance($tenant, 'cloudapi'), "only text\n", kind =>
+    'document', file_type => 'text/plain');
+
+is(job_row($text->{attachment_id})->{metadata}{made_by}, '',
+    'none were needed for a text');
+is(unrecorded('--dry-run')->{found}, 0, 'which is known');
+
+
+# a thumbnail of another type than before
+
+$id = stored($tenant);
+$row = job_row($id);
+
+my $webp = "$row->{storage_key}_thumb.webp";
+
+put_junk($webp);
+sql("UPDATE media.message_attachments SET thumbnail_url = "
+    . "replace(thumbnail_url, '_thumb.jpg', '_thumb.webp') WHERE id = '$id'");
+sql("DELETE FROM media.purges WHERE target = '$row->{storage_key}'");
+is(again($id, $tool)->{thumbnail_url}, $row->{thumbnail_url},
+    'a thumbnail that was WebP is JPEG');
+is(object($webp), '', 'the old one is deleted');
+like(object("$row->{storage_key}_thumb.jpg"), qr/^\xff\xd8/, 'the new is there');
+is(purged($row->{storage_key}), 1, 'nginx is told');
+
+
+# an upload has an M4A, too
+
+($c) = upload(instance($tenant, 'cloudapi'), plain_of($note), kind => 'voice',
+    file_type => 'audio/ogg; codecs=opus');
+$row = job_row($c->{attachment_id});
+is($row->{status}, 'completed', 'a voice note of ours')
+    or diag($row->{error_message});
+is($row->{metadata}{renditions}{m4a}{key}, "$c->{file_key}_m4a.m4a",
+    'has an M4A');
+like(object("$c->{file_key}_m4a.m4a"), qr/^....ftyp/s, 'which is stored');
+
+
 # what it does not take
 
 for my $args ([], [ '--made-by', '' ], [ '--made-by', '<1' ],
@@ -196,7 +327,8 @@ for my $args ([], [ '--made-by', '' ], [ '--made-by', '<1' ],
     [ '--made-by', 'a b<1' ], [ '--made-by', "a'<1" ],
     [ '--made-by', 'a<1"' ], [ '--made-by', 'a', '--limit', '0' ],
     [ '--made-by', 'a', '--limit', 'x' ], [ '--made-by', 'a', 'b' ],
-    [ '--made-by', 'a<' . '1' x 70 ], [ '--made-by', 'a' x 70 ])
+    [ '--made-by', 'a<' . '1' x 70 ], [ '--made-by', 'a' x 70 ],
+    [ '--unrecorded', '--made-by', 'a' ], [ '--unrecorded', 'a' ])
 {
     my ($rc, $out, $err) = rebuild(@$args);
 

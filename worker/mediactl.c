@@ -52,8 +52,8 @@ static const mediactl_command_t  mediactl_commands[] = {
       " the\n"
       "      purge is recorded, and media-worker publishes it" },
     { "rebuild", mediactl_rebuild,
-      "rebuild --made-by 'TOOL<VERSION' [--tenant T] [--limit N]\n"
-      "               [--dry-run] [--json]\n"
+      "rebuild --made-by 'TOOL<VERSION' | --unrecorded [--tenant T]\n"
+      "               [--limit N] [--dry-run] [--json]\n"
       "      makes thumbnails, metadata and renditions of such a tool again:"
       " queues\n"
       "      them, as fast as media-worker takes them; --dry-run counts them" },

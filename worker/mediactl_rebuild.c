@@ -24,6 +24,7 @@ typedef struct {
     rebuild_t    what;
     const char  *tenant;
     int64_t      limit;
+    bool         unrecorded;
     bool         dry_run;
     bool         json;
 } rebuild_options_t;
@@ -67,9 +68,9 @@ mediactl_rebuild(int argc, char **argv)
 static int
 rebuild_usage(void)
 {
-    fputs("usage: mediactl rebuild --made-by 'TOOL<VERSION' [--tenant T]"
-          " [--limit N]\n"
-          "               [--dry-run] [--json]\n", stderr);
+    fputs("usage: mediactl rebuild --made-by 'TOOL<VERSION' | --unrecorded"
+          " [--tenant T]\n"
+          "               [--limit N] [--dry-run] [--json]\n", stderr);
 
     return MEDIACTL_USAGE;
 }
@@ -86,6 +87,7 @@ rebuild_options(int argc, char **argv, rebuild_options_t *o)
         { "limit", required_argument, NULL, 'l' },
         { "made-by", required_argument, NULL, 'm' },
         { "tenant", required_argument, NULL, 't' },
+        { "unrecorded", no_argument, NULL, 'u' },
         { NULL, 0, NULL, 0 }
     };
 
@@ -123,12 +125,17 @@ rebuild_options(int argc, char **argv, rebuild_options_t *o)
             o->tenant = optarg;
             break;
 
+        case 'u':
+            o->unrecorded = true;
+            break;
+
         default:
             return -1;
         }
     }
 
-    return optind == argc && o->what.tool[0] != '\0' ? 0 : -1;
+    return optind == argc && o->unrecorded == (o->what.tool[0] == '\0')
+           ? 0 : -1;
 }
 
 

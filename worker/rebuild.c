@@ -23,26 +23,28 @@
     "       OR a.tenant_id = $3)"                                            \
     "   AND EXISTS (SELECT 1 FROM (SELECT a.metadata->>'made_by' AS made_by" \
     "           UNION ALL SELECT r.value->>'made_by' FROM jsonb_each("       \
-    "           coalesce(a.metadata->'renditions', '{}')) r) m,"             \
-    "           regexp_split_to_table(m.made_by, ' ') AS tool"               \
-    "       WHERE split_part(tool, '/', 1) = $1 AND ($2 = '' OR "            \
+    "           coalesce(a.metadata->'renditions', '{}')) r"                 \
+    "           WHERE r.value ? 'made_by'"                                   \
+    "              OR r.value->>'key' <> a.storage_key) m"                   \
+    "       LEFT JOIN regexp_split_to_table(m.made_by, ' ') AS tool ON true" \
+    "       WHERE CASE $1 WHEN '' THEN m.made_by IS NULL"                    \
+    "             ELSE split_part(tool, '/', 1) = $1 AND ($2 = '' OR "       \
     REBUILD_NUMBERS("split_part(tool, '/', 2)") " < "                        \
-    REBUILD_NUMBERS("$2::text") "))"
+    REBUILD_NUMBERS("$2::text") ") END)"
 
 /* what only the decoder tells: it may not do so again */
 #define REBUILD_NAMES                                                         \
     "'{rotation,frames,animated,alpha,placeholder,dominant_color,codec,"     \
     "video_codec,sample_rate,channels,charset,inspection,encrypted,"         \
     "made_by}'::text[]"
+#define REBUILD_WAVEFORM  "'{waveform,waveform_source}'::text[]"
 
 
 static int rebuild_load(child_t *child, const char *id,
     const rebuild_t *what, attachment_t *a);
-static bool rebuild_lock(child_t *child, attachment_t *a);
 static job_result_t rebuild_file(child_t *child, attachment_t *a);
 static fetch_result_t rebuild_fetch(child_t *child, attachment_t *a);
-static job_result_t rebuild_renditions(child_t *child, attachment_t *a,
-    int64_t start);
+static int rebuild_renditions(child_t *child, attachment_t *a);
 static int rebuild_update(child_t *child, attachment_t *a);
 static int rebuild_drop_thumbnail(child_t *child, attachment_t *a);
 static int rebuild_purge(child_t *child, const char *key);
@@ -69,10 +71,12 @@ enum {
 
 static const char  rebuild_update_sql[] =
     "UPDATE media.message_attachments"
-    "   SET thumbnail_url = $2, metadata = (metadata - " REBUILD_NAMES ")"
-    "           || $3::jsonb || CASE WHEN metadata ? 'waveform'"
-    "              THEN jsonb_build_object('waveform', metadata->'waveform')"
-    "              ELSE '{}' END,"
+    "   SET thumbnail_url = $2, metadata = CASE"
+    "           WHEN " ATTACHMENT_OWN_WAVEFORM
+    "           THEN (metadata - " REBUILD_NAMES ")"
+    "               || ($3::jsonb - " REBUILD_WAVEFORM ")"
+    "           ELSE (metadata - " REBUILD_NAMES " - " REBUILD_WAVEFORM ")"
+    "               || $3::jsonb END,"
     "       updated_at = now()"
     " WHERE id = $1::uuid AND status = 'completed'";
 
@@ -166,7 +170,8 @@ rebuild_job(child_t *child, const char *id, const rebuild_t *what)
     a.preview = -1;
     a.id = id;
 
-    if (!rebuild_lock(child, &a)) {
+    /* of a lease: the row's state says nothing of this */
+    if (attachment_lock(child, id, &a.locked) != 0 || !a.locked) {
         return JOB_AGAIN;
     }
 
@@ -181,21 +186,6 @@ rebuild_job(child_t *child, const char *id, const rebuild_t *what)
     attachment_free(child, &a);
 
     return result;
-}
-
-
-/* the lock of a lease: the row's state says nothing of this */
-static bool
-rebuild_lock(child_t *child, attachment_t *a)
-{
-    PGresult  *res;
-
-    res = db_exec(child, "SELECT pg_try_advisory_lock("
-                         "hashtextextended($1, 0))", 1, &a->id);
-    a->locked = res != NULL && PQgetvalue(res, 0, 0)[0] == 't';
-    PQclear(res);
-
-    return a->locked;
 }
 
 
@@ -281,13 +271,21 @@ rebuild_file(child_t *child, attachment_t *a)
     }
 
     if (ingest_thumbnail(child, a) != 0
+        || rebuild_renditions(child, a) != 0
         || rebuild_drop_thumbnail(child, a) != 0
         || rebuild_update(child, a) != 0)
     {
         return JOB_AGAIN;
     }
 
-    return rebuild_renditions(child, a, start);
+    if (a->reason[0] != '\0') {
+        return rebuild_failed(child, a, start);
+    }
+
+    ingest_hop(child, a, "rebuild", "ok", "", start);
+    log_msg(LOG_INFO, "attachment rebuilt", NULL);
+
+    return JOB_DONE;
 }
 
 
@@ -325,12 +323,16 @@ rebuild_fetch(child_t *child, attachment_t *a)
 }
 
 
-static job_result_t
-rebuild_renditions(child_t *child, attachment_t *a, int64_t start)
+/* those that there were; and an M4A, also of what came before those did.
+   What is refused adds to a->reason. */
+static int
+rebuild_renditions(child_t *child, attachment_t *a)
 {
+    bool          m4a;
     char         *name, *next, error[256];
     rendition_t   r;
 
+    m4a = false;
     next = PQgetvalue(a->row, 0, REBUILD_RENDITIONS);
 
     while ((name = strsep(&next, " ")) != NULL) {
@@ -339,6 +341,8 @@ rebuild_renditions(child_t *child, attachment_t *a, int64_t start)
             continue;
         }
 
+        m4a |= strcmp(name, "m4a") == 0;
+
         switch (rendition_again(child, a->id, a->provider, name, a->fd, &r,
                                 error, sizeof(error)))
         {
@@ -346,7 +350,7 @@ rebuild_renditions(child_t *child, attachment_t *a, int64_t start)
             if (strcmp(r.key, a->key) != 0
                 && rebuild_purge(child, r.key) != 0)
             {
-                return JOB_AGAIN;
+                return -1;
             }
 
             break;
@@ -356,18 +360,11 @@ rebuild_renditions(child_t *child, attachment_t *a, int64_t start)
             break;
 
         default:
-            return JOB_AGAIN;
+            return -1;
         }
     }
 
-    if (a->reason[0] != '\0') {
-        return rebuild_failed(child, a, start);
-    }
-
-    ingest_hop(child, a, "rebuild", "ok", "", start);
-    log_msg(LOG_INFO, "attachment rebuilt", NULL);
-
-    return JOB_DONE;
+    return m4a ? 0 : rendition_m4a(child, a);
 }
 
 
@@ -411,33 +408,30 @@ rebuild_update(child_t *child, attachment_t *a)
 }
 
 
+/* the one of before, if it has another name now, or there is none any more;
+   the message's own stays then */
 static int
 rebuild_drop_thumbnail(child_t *child, attachment_t *a)
 {
     char         key[MEDIA_KEY_MAX];
     long         status;
-    size_t       i;
     media_str_t  s;
 
-    static const char *const  extensions[] = { "jpg", "webp" };
-
-    if (a->thumb_key[0] != '\0'
-        || PQgetlength(a->row, 0, REBUILD_THUMB) == 0)
+    if (store_key_of_url(key, sizeof(key),
+                         PQgetvalue(a->row, 0, REBUILD_THUMB)) != 0
+        || strcmp(key, a->thumb_key) == 0)
     {
         return 0;
     }
 
-    media_str_set(&s, a->key, strlen(a->key));
+    media_str_set(&s, key, strlen(key));
 
-    for (i = 0; i < 2; i++) {
-        if (media_key_thumb(key, sizeof(key), s, extensions[i]) > 0
-            && store_delete(child, key, &status) != 0 && status != 404)
-        {
-            return -1;
-        }
+    if (a->thumb_key[0] == '\0' && media_key_is_preview(s)) {
+        strcpy(a->thumb_key, key);
+        return 0;
     }
 
-    return 0;
+    return store_delete(child, key, &status) == 0 || status == 404 ? 0 : -1;
 }
 
 

@@ -19,7 +19,8 @@
 /*
  * A tool as decoder_answer_t's made_by names it, and the version below which
  * it matches; "": all.  Versions are the numbers in them, one after the
- * other: 6.9.11-60 is less than 6.9.13 and more than 6.9.11.
+ * other: 6.9.11-60 is less than 6.9.13 and more than 6.9.11.  The tool "" is
+ * what was made before tools were recorded.
  */
 typedef struct {
     char  tool[REBUILD_TOOL_MAX];
