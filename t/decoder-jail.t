@@ -11,11 +11,14 @@ use warnings;
 
 use lib 't/lib';
 
-use E2E qw(data_dir sim slurp);
+use Cwd qw(abs_path);
+use E2E qw(data_dir sim slurp wait_until);
+use File::Basename;
 use File::Temp qw(tempdir);
 use Job;
 use Sanitizer qw(sanitized);
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $program;
 
@@ -31,8 +34,10 @@ plan skip_all => "$program is not built" unless -x $program;
 
 my $dir = tempdir(CLEANUP => 1);
 my $tmp = tempdir(CLEANUP => 1);
+my $bin = dirname(abs_path($program));
 my $good = data_dir() . '/image-png.plain';
-my $confined = confined();
+my $plain = !sanitized($program =~ s/run_job$/media-decode/r);
+my $confined = $plain && -e '/proc/sys/kernel/seccomp';
 
 $ENV{MEDIA_TMP_DIR} = $tmp;
 
@@ -83,6 +88,10 @@ sub start {
     my $pid = fork // die "fork: $!\n";
 
     if ($pid == 0) {
+        # what is open in the worker is not for the decoder
+        local $^F = 255;
+        open my $open, '<', $0 or die;
+
         open STDOUT, '>', $out or die;
         open STDERR, '>', $err or die;
         exec @command or die "$command[0]: $!\n";
@@ -107,33 +116,131 @@ sub ended {
 sub run { return ended(start(@_)) }
 
 
-sub confined {
-    my $text = `$ENV{MEDIA_WORKER} -t 2>&1`;
+# what the kernel has is used, and told
 
-    return $text =~ /seccomp yes/ && $text =~ /files closed/;
+sub told {
+    my $text = `$ENV{MEDIA_WORKER} -t 2>&1`;
+    my $abi = syscall 444, 0, 0, 1;     # landlock_create_ruleset
+
+    $abi = $abi > 0 ? "ABI $abi" : 'no';
+    like $text, qr/seccomp yes, landlock $abi, files closed, memory 1024 MiB$/m,
+        '-t tells the protections';
 }
 
 
-# processes that a decoder has left, or that are still one
+sub children {
+    my ($pid) = @_;
 
-sub decoders {
-    my @left;
+    open my $f, '<', "/proc/$pid/task/$pid/children" or return;
+    return split ' ', <$f> // '';
+}
 
-    for my $exe (glob '/proc/[0-9]*/exe') {
-        my $path = readlink $exe // next;
 
-        push @left, $exe if $path =~ m{/hostile/media-decode};
+# media-decode of a run that takes its time, and its process for the file
+
+sub processes {
+    my ($run) = @_;
+    my @pids;
+    my $last = 0;
+
+    wait_until(30, sub {
+        @pids = ($run->{pid});
+        push @pids, (children($pids[$_]))[0] // return for 0, 1;
+        (my $before, $last) = ($last, $pids[2]);
+        sleep 0.5;
+        return $before == $last;
+    });
+
+    return @pids[1, 2];
+}
+
+
+sub status_of {
+    my ($pid) = @_;
+
+    return { slurp("/proc/$pid/status") =~ /^(\w+):\s*(.*)$/gm };
+}
+
+
+# what the kernel says of both processes
+
+sub looked_at {
+    my ($decoder, $jailed) = @_;
+    my $own = status_of($$);
+    my $status = status_of($jailed);
+    my %limits = map { /^Max (\D+?)\s{2,}(\w+)\s+(\w+)/ ? ($1, "$2 $3") : () }
+        split /^/, slurp("/proc/$jailed/limits");
+
+    is $limits{'file size'}, '16777216 16777216', 'limit: size of files';
+    is $limits{'open files'}, '64 64', 'limit: descriptors';
+    is $limits{'core file size'}, '0 0', 'limit: no core dump';
+    like $limits{'cpu time'}, qr/^\d+ \d+$/, 'limit: CPU time';
+    is $status->{NoNewPrivs}, 1, 'no new privileges';
+
+    SKIP: {
+        skip 'the decoder is not confined here', 3 unless $confined;
+
+        is $limits{'address space'}, '1073741824 1073741824',
+            'limit: memory';
+        is "$status->{Seccomp} " . ($status->{Seccomp_filters}
+            - $own->{Seccomp_filters}), '2 2', 'two seccomp filters';
+        is join(' ', @$status{qw(CapInh CapPrm CapEff)}),
+            join(' ', ('0' x 16) x 3), 'no capabilities';
     }
 
-    return @left;
+    SKIP: {
+        skip 'others do not see its files', 2
+            unless -r "/proc/$jailed/environ";
+
+        is join('', map { slurp("/proc/$_/environ") } $decoder, $jailed), '',
+            'no environment';
+        is_deeply [grep { !m{^/dev/null$|^socket:|^anon_inode:|hostile-hang$
+            |^\Q$tmp\E/}x } map { readlink } map { glob "/proc/$_/fd/*" }
+            $decoder, $jailed], [], 'no descriptors but its own';
+    }
 }
 
+
+# whether it runs one of these programs
+
+sub runs {
+    my ($pid) = @_;
+
+    return (readlink "/proc/$pid/exe" // '') =~ m{^\Q$bin\E/};
+}
+
+
+# those that a decoder has left, or that are still one
+
+sub decoders { return grep { runs($_) } map { m{(\d+)} } glob '/proc/[0-9]*' }
+
+
+told() if $confined;
 
 # those that take their time run meanwhile
 
 my %slow = map { $_ => start($program, 'inspect', hostile("hostile: $_"),
     'text/plain', '/dev/null', $good, 'image/png', "$dir/out") }
     qw(loop hang);
+
+looked_at(processes($slow{hang}));
+
+# the end of a worker, or of its decoder, is that of what it started
+
+for my $n (0, 1) {
+    my $run = start($program, 'inspect', hostile('hostile: hang'),
+        'text/plain', '/dev/null');
+    my @pids = ($run->{pid}, processes($run));
+
+    kill 'KILL', $pids[$n];
+    waitpid $run->{pid}, 0;
+    wait_until(10, sub { !grep { runs($_) } @pids });
+
+    my @left = grep { runs($_) } @pids;
+
+    is scalar @left, 0, $n == 0 ? 'killed: the worker' : 'killed: its decoder';
+    kill 'KILL', @left;
+}
 
 for my $name (sort keys %died, keys %answered) {
     SKIP: {

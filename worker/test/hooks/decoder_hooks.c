@@ -56,6 +56,7 @@ hook_hang(int out, decoder_answer_t *ans)
 }
 
 
+/* as libraries do when there is none left */
 static void
 hook_memory(int out, decoder_answer_t *ans)
 {
@@ -64,18 +65,17 @@ hook_memory(int out, decoder_answer_t *ans)
 
     (void) out;
 
-    for (n = 0; n < 8192; n++) {
+    for (n = 0; n < 1536; n++) {
         p = malloc(1024 * 1024);
 
         if (p == NULL) {
-            break;
+            abort();
         }
 
         memset(p, 1, 1024 * 1024);
     }
 
     decoder_fail(ans, DECODER_REFUSED, "%d MiB", n);
-    abort();
 }
 
 
