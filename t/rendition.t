@@ -304,12 +304,18 @@ for (qw(cloudapi evolution wapi)) {
 my $voice = 'WhatsApp takes voice notes as Ogg with Opus; this one could not '
     . 'be converted: ';
 
+# by its head; and in parts, of which the head tells the first
+
 {
     my $n = 8000 * 60 * 31;
 
     refused('half an hour', save('wav', 'RIFF', pack('V', 36 + $n),
         'WAVEfmt ', pack('VvvVVvv', 16, 1, 1, 8000, 8000, 1, 8), 'data',
         pack('V', $n), "\x80" x $n), 'audio/wav', 'voice', 'cloudapi',
+        "${voice}it is longer than 30 minutes");
+    refused('half an hour of parts', save('ogg',
+        slurp(sample('audio-ptt-ogg-opus.plain')) x 320),
+        'audio/ogg; codecs=opus', 'voice', 'cloudapi',
         "${voice}it is longer than 30 minutes");
 }
 

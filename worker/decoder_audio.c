@@ -34,6 +34,7 @@ typedef struct {
 
 
 static bool decoder_as_is(decoder_audio_t *a);
+static bool decoder_is_short(decoder_audio_t *a);
 static void decoder_audio_restart(decoder_audio_t *a);
 static bool decoder_packet(decoder_audio_t *a, const AVPacket *packet);
 static bool decoder_frame(decoder_audio_t *a, AVFrame *frame);
@@ -83,7 +84,8 @@ decoder_audio(const decoder_request_t *req, int in, int out,
 
         /* a voice note is shown with its length and waveform */
         if (!ans->as_is || req->task == DECODER_VOICE) {
-            (void) ((ans->as_is || decoder_encode_open(&a))
+            (void) (decoder_is_short(&a)
+                    && (ans->as_is || decoder_encode_open(&a))
                     && decoder_audio_run(&a));
         }
     }
@@ -252,6 +254,23 @@ decoder_as_is(decoder_audio_t *a)
 
     snprintf(a->ans->result.type, sizeof(a->ans->result.type), "%s", f->type);
     return true;
+}
+
+
+/* by its head, unless that is a guess from the bit rate */
+static bool
+decoder_is_short(decoder_audio_t *a)
+{
+    const AVStream  *stream;
+
+    stream = a->stream;
+
+    return a->demuxer->duration_estimation_method
+           == AVFMT_DURATION_FROM_BITRATE
+           || stream->duration == AV_NOPTS_VALUE
+           || stream->duration * av_q2d(stream->time_base)
+              <= DECODER_SECONDS_MAX
+           || decoder_waveform_full(a);
 }
 
 

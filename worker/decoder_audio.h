@@ -84,6 +84,8 @@ bool decoder_encode_end(decoder_audio_t *a);
 
 /* decoder_waveform.c: false if there are more than can be measured */
 bool decoder_waveform_add(decoder_audio_t *a, const int16_t *s, int n);
+/* false: there would be */
+bool decoder_waveform_full(decoder_audio_t *a);
 /* the mean energy of the blocks so far */
 double decoder_waveform_mean(const decoder_audio_t *a);
 void decoder_waveform(decoder_audio_t *a);

@@ -20,9 +20,7 @@ decoder_waveform_add(decoder_audio_t *a, const int16_t *s, int n)
     int  i, c;
 
     if (a->samples + n > (int64_t) DECODER_SECONDS_MAX * DECODER_RATE) {
-        return decoder_fail(a->ans, DECODER_REFUSED,
-                            "it is longer than %d minutes",
-                            DECODER_SECONDS_MAX / 60);
+        return decoder_waveform_full(a);
     }
 
     for (i = 0; i < n; i++) {
@@ -43,6 +41,15 @@ decoder_waveform_add(decoder_audio_t *a, const int16_t *s, int n)
     a->blocks[a->samples / DECODER_BLOCK] = a->energy;
 
     return true;
+}
+
+
+bool
+decoder_waveform_full(decoder_audio_t *a)
+{
+    return decoder_fail(a->ans, DECODER_REFUSED,
+                        "it is longer than %d minutes",
+                        DECODER_SECONDS_MAX / 60);
 }
 
 
