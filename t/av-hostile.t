@@ -11,27 +11,14 @@ use warnings;
 use lib 't/lib';
 
 use E2E qw(slurp);
-use File::Temp qw(tempdir);
+use Inspect qw(inspected);
 use Job;
-use JSON::PP;
 use List::Util qw(min);
+use Ogg;
 use Rendition;
 use Test::More;
 
-my $dir = tempdir(CLEANUP => 1);
-
 job_or_skip();
-
-
-sub inspected {
-    return map {
-        my %r = map { split /=/, $_, 2 } split /\t/, $_;
-
-        $r{metadata} = decode_json($r{metadata});
-        \%r;
-    } split /\n/, run_program('inspect',
-        map { ($_, 'application/octet-stream', "$dir/out") } @_);
-}
 
 
 # a number of 32 bits in each box of that name, so far from its name
@@ -53,22 +40,6 @@ sub patched {
 }
 
 
-# the checksum of an Ogg page, RFC 3533
-
-sub ogg_checksum {
-    my ($page) = @_;
-    my $crc = 0;
-
-    for my $byte (unpack 'C*', $page) {
-        $crc ^= $byte << 24;
-        $crc = $crc & 0x80000000 ? ($crc << 1 ^ 0x04c11db7) & 0xffffffff
-            : $crc << 1 for 1 .. 8;
-    }
-
-    return $crc;
-}
-
-
 # the last page says that so many samples have been played
 
 sub lying_ogg {
@@ -77,9 +48,7 @@ sub lying_ogg {
     my $page = substr $ogg, $at;
 
     substr $page, 6, 8, pack 'Q<', $granule;
-    substr $page, 22, 4, "\0" x 4;
-    substr $page, 22, 4, pack 'V', ogg_checksum($page);
-    return substr($ogg, 0, $at) . $page;
+    return substr($ogg, 0, $at) . ogg_sealed($page);
 }
 
 

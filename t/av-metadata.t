@@ -11,37 +11,22 @@ use warnings;
 use lib 't/lib';
 
 use E2E qw(slurp);
-use File::Temp qw(tempdir);
+use Inspect qw(inspected);
 use Job;
-use JSON::PP;
 use MIME::Base64;
 use Rendition;
 use Test::More;
-
-my $dir = tempdir(CLEANUP => 1);
 
 job_or_skip();
 
 
 # what the decoder says of each file, and the picture
 
-sub inspected {
+sub looked_into {
     my (@files) = @_;
-    my $n = 0;
-    my @lines = split /\n/, run_program('inspect',
-        map { ($_, 'application/octet-stream', "$dir/" . $n++) } @files);
-    my @all;
+    my @all = inspected(@files);
 
-    for my $line (@lines) {
-        my %r = map { split /=/, $_, 2 } split /\t/, $line;
-        my $out = "$dir/" . @all;
-
-        $r{metadata} = decode_json($r{metadata});
-        $r{picture} = -e $out ? slurp($out) : '';
-        unlink $out;
-        push @all, \%r;
-    }
-
+    $_->{picture} = -e $_->{file} ? slurp($_->{file}) : '' for @all;
     is(scalar @all, scalar @files, 'all are inspected');
     return wantarray ? @all : $all[0];
 }
@@ -87,7 +72,7 @@ my @audio = (
 );
 my @files = map { ffmpeg($_->[0], @sine, @$_[5 .. $#$_]) } @audio;
 
-for my $r (inspected(@files, amr(150))) {
+for my $r (looked_into(@files, amr(150))) {
     my ($suffix, $codec, $rate, $channels, $frame) = @{ shift @audio
         // ['amr', 'amr_nb', 8000, 1, 0.02] };
     my $m = $r->{metadata};
@@ -116,7 +101,7 @@ for (['4 s', ffmpeg('ogg', '-i', wav(4), qw(-c:a libopus -b:a 48k))],
     )
 {
     my ($name, $file) = @$_;
-    my $r = inspected($file);
+    my $r = looked_into($file);
     my @waveform = unpack 'C*', decode_base64($r->{metadata}{waveform});
 
     is_deeply([grep { abs($waveform[$_] - 100 * ($_ + 0.5) / 63.5) > 5 }
@@ -129,7 +114,7 @@ for (['4 s', ffmpeg('ogg', '-i', wav(4), qw(-c:a libopus -b:a 48k))],
 }
 
 {
-    my $r = inspected(wav(1, volume => 0));
+    my $r = looked_into(wav(1, volume => 0));
 
     is_deeply([unpack 'C*', decode_base64($r->{metadata}{waveform})],
         [(0) x 64], 'silence');
@@ -157,7 +142,7 @@ for (['h264', 'aac', $plain],
     my ($codec, $sound, $file) = @$_;
     my ($suffix) = $file =~ /([^.]+)$/;
     my $name = "$codec in $suffix";
-    my $r = inspected($file);
+    my $r = looked_into($file);
     my $m = $r->{metadata};
 
     is("$r->{verdict} $r->{error}", 'ok ', "$name: is good");
@@ -172,14 +157,14 @@ for (['h264', 'aac', $plain],
 for my $degrees (90, 180, 270) {
     my $file = ffmpeg('mp4', '-i', $plain, qw(-c copy -metadata:s:v),
         "rotate=$degrees");
-    my $r = inspected($file);
+    my $r = looked_into($file);
     my $m = $r->{metadata};
 
     # FFmpeg 6 has another option for that
     if (!exists $m->{rotation}) {
         $file = ffmpeg('mp4', '-display_rotation', $degrees, '-i', $plain,
             qw(-c copy));
-        $r = inspected($file);
+        $r = looked_into($file);
         $m = $r->{metadata};
     }
 
@@ -198,17 +183,18 @@ for (['a second', 1, 25], ['ten seconds', 10, 25], ['all of it', 0, 25]) {
         : ffmpeg('mp4', qw(-f lavfi -i), "color=black:s=320x180:r=25:d=$black",
             qw(-f lavfi -i color=red:s=320x180:r=25:d=10 -filter_complex
             [0][1]concat -c:v libx264 -pix_fmt yuv420p));
-    my $r = inspected($file);
+    my $r = looked_into($file);
     my $middle = identify($r->{picture})->{middle};
 
     like($middle, $black ? qr/25[0-5],[0-9],[0-9]\b|red/
-        : qr/black|0,0,0|gray\(0/, "black for $name: " . ($black ? 'what follows' : 'black'));
+        : qr/black|0,0,0|gray\(0/, "black for $name: "
+        . ($black ? 'what follows' : 'black'));
 }
 
-is(identify(inspected(ffmpeg('mp4', qw(-f lavfi -i testsrc=s=64x48:d=1
+is(identify(looked_into(ffmpeg('mp4', qw(-f lavfi -i testsrc=s=64x48:d=1
     -c:v libx264 -pix_fmt yuv420p)))->{picture})->{width}, 64,
     'nothing is enlarged');
-is(inspected(ffmpeg('mp3', @sine, '-i', sample('image-jpeg.plain'),
+is(looked_into(ffmpeg('mp3', @sine, '-i', sample('image-jpeg.plain'),
     qw(-map 0 -map 1 -c:a libmp3lame -c:v copy -disposition:v attached_pic)))
     ->{metadata}{video_codec}, undef, 'the picture of a cover is no video');
 

@@ -12,10 +12,13 @@ use strict;
 use warnings;
 
 use FindBin;
+use lib "$FindBin::Bin/lib";
 
 use Digest::SHA;
 use File::Find;
 use File::Temp qw(tempdir);
+use Inspect qw(answer);
+use Job qw(job_program);
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -35,8 +38,7 @@ my %packages = (
 
 my $table = "$FindBin::Bin/data/corpora.tsv";
 my $corpora = $ENV{MEDIA_CORPORA};
-my $program = ($ENV{MEDIA_WORKER} // 'build/media-worker')
-    =~ s{[^/]*$}{test/run_job}r;
+my $program = job_program();
 
 plan(skip_all => 'MEDIA_CORPORA is not set: run by ./dev test')
     unless $corpora;
@@ -152,13 +154,7 @@ sub inspected {
     die "fork: $!\n" unless defined $watch;
     watch($pid) unless $watch;
 
-    while (<$p>) {
-        my %r = map { /^(\w+)=(.*)/s ? ($1, $2) : () } split /\t/;
-
-        chomp $r{error};
-        push @results, \%r;
-    }
-
+    push @results, answer($_) while <$p>;
     close $p;
 
     my $kb = <$w> // 0;

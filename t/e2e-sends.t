@@ -25,6 +25,7 @@ use Time::HiRes qw(sleep time);
 use AMQP;
 use E2E;
 use Leaks;
+use Ogg;
 use SendSim;
 use Uploads;
 
@@ -43,29 +44,16 @@ my $tenant = "sends$$";
 my $photo = shipped_file('whatsapp-media/image-jpeg-progressive-exif.plain');
 my $voice = shipped_file('media/voice.ogg');
 
-my @lines = (
-    { provider => 'cloudapi', instance => "88$$" },
-    { provider => 'wapi', instance => "SENDS-WAPI-$$" },
-    { provider => 'evolution', instance => "sends-v2-$$" },
-    { provider => 'evolution', instance => "sends-v1-$$", version => 'v1' },
-);
+my @lines = lines(88, 'sends');
 
 diag("seed $seed, $n sends");
 srand $seed;
 add_tenant($tenant);
 
-for my $line (@lines) {
-    my $token = secret("token-of-$line->{provider}-" . unique_id());
-
-    is(add_instance($tenant, $line->{provider}, $line->{instance},
-        token => $token, api_version => $line->{version}), 0,
-        "an instance of $line->{provider} " . ($line->{version} // ''));
-    send_instance($line->{instance}, token => $token,
-        version => $line->{version});
-}
+is(add_line($tenant, $_), 0, "an instance of $_->{name}") for @lines;
 
 my @conversations;
-my $chat = 55119 * 10 ** 8 + $$ * 100 % 10 ** 8;
+my $chat = first_chat();
 
 for my $i (0 .. $n / $per - 1) {
     my $line = $lines[$i % @lines];
@@ -216,27 +204,9 @@ sub marked_voice {
 
     my $page = substr($voice, $first, 26) . chr(1) . chr(length $tags) . $tags;
 
-    substr $page, 22, 4, "\0" x 4;
-    substr $page, 22, 4, pack 'V', ogg_crc($page);
-
     return { name => 'voz.ogg', type => 'audio/ogg', kind => 'voice',
-        content => substr($voice, 0, $first) . $page . substr $voice, $rest };
-}
-
-
-# RFC 3533: polynomial 04c11db7, from 0, nothing is reversed
-
-sub ogg_crc {
-    my ($s) = @_;
-    my $crc = 0;
-
-    for my $byte (unpack 'C*', $s) {
-        $crc ^= $byte << 24;
-        $crc = ($crc & 0x80000000 ? $crc << 1 ^ 0x04c11db7 : $crc << 1)
-            & 0xffffffff for 1 .. 8;
-    }
-
-    return $crc;
+        content => substr($voice, 0, $first) . ogg_sealed($page)
+        . substr $voice, $rest };
 }
 
 

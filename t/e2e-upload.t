@@ -32,12 +32,7 @@ use constant MB => 1024 * 1024;
 my $tenant = "upload$$";
 my $other = "stranger$$";
 
-my @lines = (
-    { provider => 'cloudapi', instance => "77$$" },
-    { provider => 'wapi', instance => "UPLOAD-WAPI-$$" },
-    { provider => 'evolution', instance => "upload v2 $$" },
-    { provider => 'evolution', instance => "upload-v1-$$", version => 'v1' },
-);
+my @lines = lines(77, 'upload');
 
 # what is sent; "same": as it was uploaded, byte for byte
 
@@ -70,24 +65,15 @@ my @files = (
 is(add_tenant($tenant), 0, 'a tenant');
 is(add_tenant($other), 0, 'and another one');
 
-for my $line (@lines) {
-    my $token = secret("token-of-$line->{provider}-" . unique_id());
-
-    is(add_instance($tenant, $line->{provider}, $line->{instance},
-        token => $token, api_version => $line->{version}), 0,
-        "an instance of $line->{provider} " . ($line->{version} // ''));
-    send_instance($line->{instance}, token => $token,
-        version => $line->{version});
-}
+is(add_line($tenant, $_), 0, "an instance of $_->{name}") for @lines;
 
 secret($ENV{CLOUDAPI_APP_SECRET});
 secret($ENV{EVOLUTION_WEBHOOK_URL} =~ m!([^/]+)$!);
 webhooks_on();
 
-my $chat = 55119 * 10 ** 8 + $$ * 100 % 10 ** 8;
+my $chat = first_chat();
 
 for my $line (@lines) {
-    $line->{name} = join ' ', $line->{provider}, $line->{version} // ();
     $line->{conversation} = conversation($line->{provider},
         $line->{instance}, $chat++);
     send_all($line);

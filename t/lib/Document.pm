@@ -9,8 +9,7 @@ use warnings;
 
 use Compress::Zlib qw(compress crc32);
 use Exporter qw(import);
-use Job qw(run_program);
-use JSON::PP;
+use Inspect;
 use Rendition qw(save);
 
 our @EXPORT = qw(pdf pdf_pages pdf_stream zip docx xlsx pptx odf inspected
@@ -182,17 +181,10 @@ sub odf {
 
 sub inspected {
     my (@documents) = @_;
-    my @files = map { save('doc', $_) } @documents;
-    my @previews = map { save('preview', '') } @documents;
+    my @results = Inspect::inspected(map { save('doc', $_) } @documents);
 
-    return map {
-        my %d = map { split /=/, $_, 2 } split /\t/;
-
-        $d{metadata} = JSON::PP->new->utf8->decode($d{metadata});
-        $d{preview} = shift @previews;
-        \%d;
-    } split /\n/, run_program('inspect', map { ($files[$_],
-        'application/octet-stream', $previews[$_]) } 0 .. $#files);
+    $_->{preview} = $_->{file} for @results;
+    return @results;
 }
 
 1;

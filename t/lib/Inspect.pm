@@ -12,29 +12,47 @@ use File::Temp qw(tempdir);
 use Job qw(run_program);
 use JSON::PP;
 
-our @EXPORT_OK = qw(inspect pixel);
+our @EXPORT_OK = qw(answer inspected inspect pixel);
 
 my $dir = tempdir(CLEANUP => 1);
 my $serial = 0;
 
 
-# one result for each file; their previews are files, too
+# what a line says
 
-sub inspect {
+sub answer {
+    my ($line) = @_;
+
+    chomp $line;
+
+    my %r = map { split /=/, $_, 2 } split /\t/, $line;
+
+    $r{metadata} = decode_json($r{metadata});
+    return \%r;
+}
+
+
+# one result for each file; "file" is where its preview is
+
+sub inspected {
     my @args = map { ($_, 'application/octet-stream', "$dir/" . $serial++) }
         @_;
-    my @lines = split /\n/, run_program('inspect', @args);
-    my @results;
+    my @results = map { answer($_) } split /\n/,
+        run_program('inspect', @args);
 
-    for my $line (@lines) {
-        my $r = { map { split /=/, $_, 2 } split /\t/, $line };
+    $results[$_]{file} = $args[3 * $_ + 2] for 0 .. $#results;
+    return wantarray ? @results : $results[0];
+}
 
-        $r->{metadata} = decode_json($r->{metadata});
-        $r->{file} = $args[3 * @results + 2];
-        @{ $r->{preview} }{qw(format width height)} = split ' ',
-            `identify -format '%m %w %h' '$r->{file}'` if $r->{size};
-        push @results, $r;
-    }
+
+# the same, with what the previews are
+
+sub inspect {
+    my @results = inspected(@_);
+
+    @{ $_->{preview} }{qw(format width height)} = split ' ',
+        `identify -format '%m %w %h' '$_->{file}'`
+        for grep { $_->{size} } @results;
 
     return wantarray ? @results : $results[0];
 }

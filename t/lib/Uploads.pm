@@ -13,11 +13,13 @@ use E2E;
 use Exporter qw(import);
 use HTTP::Tiny;
 use JSON::PP;
+use Leaks qw(secret);
+use SendSim qw(send_instance);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(api api_until conversation upload_url put_file complete
-    upload_file upload_parts media_send send_row wait_send events webhooks_on
-    shipped_file);
+our @EXPORT = qw(lines add_line first_chat api api_until conversation
+    upload_url put_file complete upload_file upload_parts media_send send_row
+    wait_send events webhooks_on shipped_file);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $http = HTTP::Tiny->new(timeout => 60, keep_alive => 0, max_redirect => 0);
@@ -25,6 +27,43 @@ my %post = (evolution => \&post_evolution, wapi => \&post_wapi,
     cloudapi => \&post_cloudapi);
 my %body = (evolution => \&evolution_body, wapi => \&wapi_body,
     cloudapi => \&cloudapi_body);
+
+
+# A line of each provider and version; the number begins that of the Cloud
+# API, the word the others' names, one of which has a space.
+
+sub lines {
+    my ($number, $word) = @_;
+    my @lines = (
+        { provider => 'cloudapi', instance => "$number$$" },
+        { provider => 'wapi', instance => uc "$word-wapi-$$" },
+        { provider => 'evolution', instance => "$word v2 $$" },
+        { provider => 'evolution', instance => "$word-v1-$$",
+            version => 'v1' });
+
+    $_->{name} = join ' ', $_->{provider}, $_->{version} // () for @lines;
+    return @lines;
+}
+
+
+# in the worker and in the simulator, with a token that is looked for in logs;
+# 0 if it is done
+
+sub add_line {
+    my ($tenant, $line) = @_;
+    my $token = secret("token-of-$line->{provider}-" . unique_id());
+    my $rc = add_instance($tenant, $line->{provider}, $line->{instance},
+        token => $token, api_version => $line->{version});
+
+    send_instance($line->{instance}, token => $token,
+        version => $line->{version});
+    return $rc;
+}
+
+
+# of numbers that one test counts on from
+
+sub first_chat { return 55119 * 10 ** 8 + $$ * 100 % 10 ** 8 }
 
 
 # one request of a tenant's browser; {json} is what was answered
