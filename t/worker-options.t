@@ -109,6 +109,7 @@ like $err, qr/\b$_ (?:must|is|has|contradicts)/, "$_=$bad{$_} is refused"
 ($rc, $out, $err) = run_worker(\%good, $program, '-t');
 like $err, qr/decoder: seccomp (?:yes|no), landlock (?:ABI \d+|no), files /,
     '-t says how the decoder is confined';
+like $err, qr/, ImageMagick by our policy$/m, 'by our policy, too';
 
 my $alone = tempdir(CLEANUP => 1);
 copy($program, "$alone/media-worker") or die "media-worker: $!\n";

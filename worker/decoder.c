@@ -37,7 +37,7 @@
 #define DECODER_FILE_MAX  (16UL * 1024 * 1024)     /* of any result */
 
 
-static bool decoder_hello(void);
+static bool decoder_hello(bool policy);
 static bool decoder_fork(decoder_request_t *req, const int *fds, void *ans,
     size_t size);
 static void decoder_process(decoder_request_t *req, const int *fds,
@@ -53,17 +53,18 @@ int
 main(void)
 {
     int                fds[2];
+    bool               policy;
     decoder_answer_t   ans;
     decoder_request_t  req;
 
     decoder_jail_limits();
     decoder_sniff_init();
     decoder_text_init();
-    decoder_image_init();
+    policy = decoder_image_init();
     decoder_warm();
     decoder_jail_build();
 
-    if (!decoder_hello()) {
+    if (!decoder_hello(policy)) {
         fputs("media-decode is started by media-worker\n", stderr);
         return 2;
     }
@@ -86,7 +87,7 @@ main(void)
 
 /* one process without a file tells how it is confined */
 static bool
-decoder_hello(void)
+decoder_hello(bool policy)
 {
     decoder_hello_t  hello;
 
@@ -97,6 +98,7 @@ decoder_hello(void)
     hello.version = DECODER_VERSION;
     hello.request_size = sizeof(decoder_request_t);
     hello.answer_size = sizeof(decoder_answer_t);
+    hello.policy = policy;
 
     return send(DECODER_FD, &hello, sizeof(decoder_hello_t), MSG_NOSIGNAL)
            == sizeof(decoder_hello_t);

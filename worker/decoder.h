@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 
-#define DECODER_VERSION      2      /* of what passes */
+#define DECODER_VERSION      3      /* of what passes */
 #define DECODER_FD           3
 #define DECODER_WAVEFORM     64     /* samples, as WhatsApp has it */
 #define DECODER_PLACEHOLDER  40     /* bytes at most */
@@ -55,6 +55,7 @@ typedef struct {
     int32_t            landlock;        /* ABI; 0: there is none */
     int32_t            files;           /* 1: it could open one, as it should
                                            not */
+    int32_t            policy;          /* 1: ImageMagick has ours */
     int64_t            memory;          /* bytes; 0: no limit */
 } decoder_hello_t;
 
@@ -184,8 +185,8 @@ const char *decoder_sniff_charset(int in);
 void decoder_inspect(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 
-/* decoder_image.c */
-void decoder_image_init(void);
+/* decoder_image.c; whether ImageMagick took our policy */
+bool decoder_image_init(void);
 void decoder_image(const decoder_request_t *req, int in, int out,
     decoder_answer_t *ans);
 

@@ -20,25 +20,10 @@
  */
 
 
-#define DECODER_PIXELS     (512UL * 1024 * 1024)    /* bytes of pixels */
-#define DECODER_PIXEL      8                        /* bytes of one */
-#define DECODER_EDGE_MAX   16384
+#define DECODER_PIXEL  8            /* bytes of one */
 
-#define DECODER_WHITE      "#ffffff"    /* no name, for which ImageMagick
-                                           would open a file */
-
-/* what ImageMagick may do, beside the policy of the system */
-#define DECODER_POLICY                                                        \
-    "<policymap>"                                                             \
-    "<policy domain=\"coder\" rights=\"none\" pattern=\"*\"/>"                \
-    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"GIF\"/>"        \
-    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"JPEG\"/>"       \
-    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"PNG\"/>"        \
-    "<policy domain=\"coder\" rights=\"read|write\" pattern=\"WEBP\"/>"       \
-    "<policy domain=\"delegate\" rights=\"none\" pattern=\"*\"/>"             \
-    "<policy domain=\"filter\" rights=\"none\" pattern=\"*\"/>"               \
-    "<policy domain=\"path\" rights=\"none\" pattern=\"@*\"/>"                \
-    "</policymap>"
+#define DECODER_WHITE  "#ffffff"    /* no name, for which ImageMagick would
+                                       open a file */
 
 
 static void decoder_image_warm(void);
@@ -75,26 +60,13 @@ static struct {
 } decoder_srgb;
 
 
-void
+bool
 decoder_image_init(void)
 {
-    MagickWand   *wand;
-    cmsHPROFILE   profile;
+    bool         confined;
+    cmsHPROFILE  profile;
 
-    MagickWandGenesis();
-
-    /* ImageMagick takes it before any of its coders was looked for */
-    wand = NewMagickWand();
-    (void) MagickSetSecurityPolicy(wand, DECODER_POLICY);
-    DestroyMagickWand(wand);
-
-    MagickSetResourceLimit(MemoryResource, DECODER_PIXELS);
-    MagickSetResourceLimit(MapResource, DECODER_PIXELS);
-    MagickSetResourceLimit(DiskResource, 0);
-    MagickSetResourceLimit(WidthResource, DECODER_EDGE_MAX);
-    MagickSetResourceLimit(HeightResource, DECODER_EDGE_MAX);
-    MagickSetResourceLimit(ThreadResource, 1);
-
+    confined = decoder_magick_init();
     profile = cmsCreate_sRGBProfile();
 
     if (cmsSaveProfileToMem(profile, NULL, &decoder_srgb.size)) {
@@ -107,6 +79,8 @@ decoder_image_init(void)
 
     decoder_heif_init();
     decoder_image_warm();
+
+    return confined;
 }
 
 

@@ -21,12 +21,19 @@
 #include "decoder.h"
 
 
+#define DECODER_PIXELS    (512UL * 1024 * 1024)     /* bytes of pixels */
+#define DECODER_EDGE_MAX  16384
+
 #if MagickLibVersion >= 0x700
 #define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
 #else
 #define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter, 1.0)
 #endif
 
+
+/* decoder_magick.c: limits and policy of ImageMagick; false: it did not take
+   the policy, and the system's is all there is */
+bool decoder_magick_init(void);
 
 /*
  * decoder_preview.c: the largest size within a square that keeps the

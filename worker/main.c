@@ -140,12 +140,14 @@ main_decoder(void)
     }
 
     fprintf(stderr, "media-worker: decoder: seccomp %s, landlock %s, "
-            "files %s, memory %s\n", hello.seccomp ? "yes" : "no",
+            "files %s, memory %s, ImageMagick by %s policy\n",
+            hello.seccomp ? "yes" : "no",
             hello.landlock ? log_fmt("ABI %d", hello.landlock) : "no",
             hello.files ? "readable" : "closed",
             hello.memory ? log_fmt("%lld MiB", (long long) hello.memory
                                                / (1024 * 1024))
-                         : "unlimited");
+                         : "unlimited",
+            hello.policy ? "our" : "the system's");
 
     return EXIT_OK;
 }
