@@ -105,6 +105,11 @@ my @documents = (
         { charset => 'utf-16le' }],
     ['UTF-16BE', "\xfe\xff\0a\0b\0\n", 'ok', 'text/plain',
         { charset => 'utf-16be' }],
+    ['a mailbox, or not', "From here on\na line\n", 'ok', 'text/plain',
+        { charset => 'us-ascii' }],
+    ['a certificate', "-----BEGIN CERTIFICATE-----\n" . "A" x 64 . "\n"
+        . "-----END CERTIFICATE-----\n", 'ok', 'text/plain',
+        { charset => 'us-ascii' }],
     ['CSV', "a,b,c\n1,2,3\n4,5,6\n", 'ok', 'text/csv',
         { charset => 'us-ascii' }],
     ['JSON', '{"a": [1, 2]}', 'ok', 'application/json',

@@ -21,6 +21,9 @@
 #define DECODER_SNIFF_FLAGS  (MAGIC_NO_CHECK_COMPRESS | MAGIC_NO_CHECK_TAR)
 
 
+static const char *decoder_sniff_usual(const char *type);
+
+
 static magic_t  decoder_magic;
 
 
@@ -59,16 +62,31 @@ decoder_sniff(int in, decoder_answer_t *ans)
                             "the type of the content cannot be told");
     }
 
+    snprintf(ans->type, sizeof(ans->type), "%s", decoder_sniff_usual(type));
+    return true;
+}
+
+
+static const char *
+decoder_sniff_usual(const char *type)
+{
     /* only its parts tell whether an archive is a document, and of which
        kind: libmagic takes one with macros for one without */
     if (strncmp(type, "application/vnd.openxmlformats-officedocument", 45) == 0
         || strncmp(type, "application/vnd.oasis.opendocument.", 35) == 0)
     {
-        type = "application/zip";
+        return "application/zip";
     }
 
-    snprintf(ans->type, sizeof(ans->type), "%s", type);
-    return true;
+    /* before 5.46 libmagic had no names of their own for these, the first of
+       which is any text that begins with "From" */
+    if (strcmp(type, "application/mbox") == 0
+        || strcmp(type, "application/x-pem-file") == 0)
+    {
+        return "text/plain";
+    }
+
+    return type;
 }
 
 
