@@ -41,7 +41,7 @@ my $n = $ENV{SENDS} || 200;
 my $per = $n >= 400 ? int($n / 40) : 10;        # of a conversation
 my $seed = $ENV{SENDS_SEED} || $$;
 my $tenant = "sends$$";
-my $photo = shipped_file('whatsapp-media/image-jpeg-progressive-exif.plain');
+my $photo = shipped_file('whatsapp-media/image-jpeg.plain');
 my $voice = shipped_file('media/voice.ogg');
 
 my @lines = lines(88, 'sends');

@@ -23,7 +23,8 @@
 typedef enum {
     DECODER_SNIFF = 0,              /* the type, nothing else */
     DECODER_INSPECT,                /* all that is known, and a preview */
-    DECODER_IMAGE,                  /* a JPEG of max_size at most */
+    DECODER_IMAGE,                  /* a JPEG of max_size at most, without
+                                       metadata that have a position */
     DECODER_STICKER,                /* a WebP of 512x512 pixels */
     DECODER_VOICE,                  /* Ogg with Opus, 48 kHz, mono; also
                                        duration and waveform */
@@ -124,6 +125,7 @@ typedef struct {
     uint8_t            has_colour;
     uint8_t            alpha;           /* there is transparency */
     uint8_t            animated;
+    uint8_t            gps;             /* metadata say where it was taken */
     uint32_t           colour;          /* the dominant one, 0xRRGGBB */
 
     uint8_t            expands;         /* DECODER_REFUSED: whoever opens it

@@ -6,15 +6,15 @@
 #include <string.h>
 
 #include <png.h>
-#include <webp/demux.h>
 
 #include "decoder_image.h"
 #include "decoder_io.h"
 
 
 /*
- * Heads of other images than JPEGs, by the libraries of the formats.  ImageMagick's ping hides
- * the dimensions of what is too large, and allocates an image for each frame.
+ * Heads of images other than JPEGs, by the libraries of the formats.
+ * ImageMagick's ping hides the dimensions of what is too large, and allocates
+ * an image for each frame.
  */
 
 
@@ -36,6 +36,7 @@ decoder_head_png(decoder_image_t *image)
     image->ans->frames = 1;
     image->deep = (png.format & PNG_FORMAT_FLAG_LINEAR) != 0;
     png_image_free(&png);
+    decoder_gps_png(image);
 
     decoder_made_by(image->ans, "libpng/%s", png_get_libpng_ver(NULL));
     return true;
@@ -104,6 +105,7 @@ decoder_head_webp(decoder_image_t *image)
     image->ans->height = WebPDemuxGetI(webp, WEBP_FF_CANVAS_HEIGHT);
     image->ans->frames = WebPDemuxGetI(webp, WEBP_FF_FRAME_COUNT);
     image->ans->animated = image->ans->frames > 1;
+    decoder_gps_webp(image, webp);
     WebPDemuxDelete(webp);
 
     version = WebPGetDemuxVersion();

@@ -37,19 +37,19 @@ static size_t decoder_message(MagickWand *wand, char *dst, size_t size,
 
 
 static const decoder_type_t  decoder_types[] = {
-    { "image/jpeg",             "jpeg", decoder_head_jpeg },
-    { "image/png",              "png",  decoder_head_png  },
-    { "image/apng",             "png",  decoder_head_png  },
-    { "image/vnd.mozilla.apng", "png",  decoder_head_png  },
-    { "image/gif",              "gif",  decoder_head_gif  },
-    { "image/webp",             "webp", decoder_head_webp },
-    { "image/heic",             NULL,   decoder_heif_head },
-    { "image/heic-sequence",    NULL,   decoder_heif_head },
-    { "image/heif",             NULL,   decoder_heif_head },
-    { "image/heif-sequence",    NULL,   decoder_heif_head },
-    { "image/avif",             NULL,   decoder_heif_head },
-    { "image/avif-sequence",    NULL,   decoder_heif_head },
-    { NULL,                     NULL,   NULL              }
+    { "image/jpeg",             "jpeg", decoder_head_jpeg, decoder_jpeg_strip },
+    { "image/png",              "png",  decoder_head_png,  NULL               },
+    { "image/apng",             "png",  decoder_head_png,  NULL               },
+    { "image/vnd.mozilla.apng", "png",  decoder_head_png,  NULL               },
+    { "image/gif",              "gif",  decoder_head_gif,  NULL               },
+    { "image/webp",             "webp", decoder_head_webp, decoder_webp_strip },
+    { "image/heic",             NULL,   decoder_heif_head, NULL               },
+    { "image/heic-sequence",    NULL,   decoder_heif_head, NULL               },
+    { "image/heif",             NULL,   decoder_heif_head, NULL               },
+    { "image/heif-sequence",    NULL,   decoder_heif_head, NULL               },
+    { "image/avif",             NULL,   decoder_heif_head, NULL               },
+    { "image/avif-sequence",    NULL,   decoder_heif_head, NULL               },
+    { NULL,                     NULL,   NULL,              NULL               }
 };
 
 

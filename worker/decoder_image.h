@@ -7,6 +7,8 @@
 #ifndef DECODER_IMAGE_H
 #define DECODER_IMAGE_H
 
+#include <webp/demux.h>
+
 #include "decoder_magick.h"
 
 
@@ -20,6 +22,7 @@ typedef struct {
     const char  *mime;
     const char  *coder;             /* of ImageMagick; NULL: libheif's */
     bool       (*head)(decoder_image_t *image);
+    bool       (*strip)(decoder_image_t *image);    /* or NULL */
 } decoder_type_t;
 
 struct decoder_image_s {
@@ -32,6 +35,7 @@ struct decoder_image_s {
     int                       out;
     const unsigned char      *data; /* of the file */
     size_t                    size;
+    int                       orientation;  /* of EXIF, 1..8; 0: none */
     bool                      deep; /* more than 8 bits a colour */
     bool                      cmyk;
     bool                      shrinks;      /* it is read at a smaller size */
@@ -41,8 +45,9 @@ struct decoder_image_s {
 
 
 /*
- * decoder_jpeg.c, decoder_head.c: dimensions, frames and depth, from the head of a file of
- * the type, by its library; no pixel is decoded.  False: with the error.
+ * decoder_jpeg.c, decoder_head.c: dimensions, frames and depth, and whether
+ * there is a position, from the head of a file of the type, by its library;
+ * no pixel is decoded.  False: with the error.
  */
 bool decoder_head_jpeg(decoder_image_t *image);
 bool decoder_head_png(decoder_image_t *image);
@@ -54,6 +59,27 @@ bool decoder_head_webp(decoder_image_t *image);
  * image->warning.  What it warns of in the head has to do with metadata.
  */
 bool decoder_jpeg_damaged(decoder_image_t *image);
+
+/*
+ * decoder_gps.c: whether metadata have a position on earth, in ans->gps; for
+ * the heads above
+ */
+void decoder_gps_exif(decoder_image_t *image, const void *data, size_t size);
+void decoder_gps_xmp(decoder_image_t *image, const void *data, size_t size);
+void decoder_gps_png(decoder_image_t *image);
+void decoder_gps_webp(decoder_image_t *image, WebPDemuxer *webp);
+
+/*
+ * decoder_picture.c: a file that is taken as it is stays so, unless it has a
+ * position; then the result is the same picture without metadata but the
+ * profile of its colours and its orientation.  False: neither was possible.
+ */
+bool decoder_keep(decoder_image_t *image);
+/* the bytes are the result, if they are not too large */
+bool decoder_stripped(decoder_image_t *image, const void *bytes, size_t size);
+/* decoder_jpeg.c, decoder_gps.c: calls that */
+bool decoder_jpeg_strip(decoder_image_t *image);
+bool decoder_webp_strip(decoder_image_t *image);
 
 /* decoder_heif.c: the same of HEIC, HEIF and AVIF, and into the wand */
 void decoder_heif_init(void);

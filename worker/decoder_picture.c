@@ -32,11 +32,8 @@ decoder_picture(decoder_image_t *image)
 
     if (decoder_takes(image->req->types, image->type->mime)
         && (int64_t) image->size <= image->req->max_size
-        && !image->deep && !image->cmyk)
+        && !image->deep && !image->cmyk && decoder_keep(image))
     {
-        snprintf(image->ans->result.type, sizeof(image->ans->result.type),
-                 "%s", image->type->mime);
-        image->ans->as_is = 1;
         return true;
     }
 
@@ -53,6 +50,47 @@ decoder_picture(decoder_image_t *image)
            && decoder_flatten(image->wand)
            && MagickStripImage(image->wand)
            && decoder_compress(image);
+}
+
+
+bool
+decoder_keep(decoder_image_t *image)
+{
+    decoder_answer_t  *ans;
+
+    ans = image->ans;
+    snprintf(ans->result.type, sizeof(ans->result.type), "%s",
+             image->type->mime);
+
+    if (ans->gps) {
+        return image->type->strip != NULL && image->type->strip(image);
+    }
+
+    ans->as_is = 1;
+
+    return true;
+}
+
+
+/* what was taken is no larger than it was, but a JPEG of odd tables */
+bool
+decoder_stripped(decoder_image_t *image, const void *bytes, size_t size)
+{
+    decoder_result_t  *result;
+
+    result = &image->ans->result;
+
+    if (size > image->size
+        || !decoder_write(image->out, bytes, size, 0, image->ans))
+    {
+        return false;
+    }
+
+    result->size = size;
+    result->width = image->ans->width;
+    result->height = image->ans->height;
+
+    return true;
 }
 
 

@@ -38,11 +38,8 @@ decoder_sticker(decoder_image_t *image)
     if (decoder_takes(image->req->types, image->type->mime)
         && ans->width == DECODER_STICKER_EDGE
         && ans->height == DECODER_STICKER_EDGE
-        && (int64_t) image->size <= max_size)
+        && (int64_t) image->size <= max_size && decoder_keep(image))
     {
-        snprintf(ans->result.type, sizeof(ans->result.type), "%s",
-                 image->type->mime);
-        ans->as_is = 1;
         return true;
     }
 

@@ -77,6 +77,11 @@ metadata_picture(yajl_gen gen, const decoder_answer_t *ans)
         metadata_string(gen, "alpha", NULL);
         yajl_gen_bool(gen, ans->alpha != 0);
     }
+
+    if (ans->gps) {
+        metadata_string(gen, "gps", NULL);
+        yajl_gen_bool(gen, true);
+    }
 }
 
 

@@ -34,7 +34,7 @@
 
 /* what only the decoder tells: it may not do so again */
 #define REBUILD_NAMES                                                         \
-    "'{rotation,frames,animated,alpha,placeholder,dominant_color,codec,"     \
+    "'{rotation,frames,animated,alpha,gps,placeholder,dominant_color,codec," \
     "video_codec,sample_rate,channels,charset,inspection,encrypted,"         \
     "made_by}'::text[]"
 #define REBUILD_WAVEFORM  "'{waveform,waveform_source}'::text[]"

@@ -65,6 +65,7 @@ typedef struct {
     const char              *key;       /* of the original, likewise */
     const char              *type;
     int64_t                  size;
+    bool                     gps;       /* it says where it was taken */
     char                     sniffed[100];
     rendition_t             *r;
     char                    *error;
@@ -158,7 +159,8 @@ static const char  rendition_load_sql[] =
     "       coalesce(nullif(a.file_type, ''), u.claims->>'file_type', ''),"
     "       coalesce(nullif(a.size_bytes, 0),"
     "                (u.claims->>'file_size')::bigint, 0),"
-    "       r.r->>'key', r.r->>'type', r.r->>'size', r.r->>'duration'"
+    "       r.r->>'key', r.r->>'type', r.r->>'size', r.r->>'duration',"
+    "       a.metadata->>'gps'"
     "  FROM media.message_attachments a"
     "  LEFT JOIN media.uploads u ON u.id = a.id"
     "  LEFT JOIN LATERAL (SELECT a.metadata->'renditions'->$2 AS r) r ON true"
@@ -324,6 +326,7 @@ rendition_load(rendition_job_t *job, int fd)
     job->key = PQgetvalue(job->row, 0, 0);
     job->type = PQgetvalue(job->row, 0, 1);
     job->size = strtoll(PQgetvalue(job->row, 0, 2), NULL, 10);
+    job->gps = strcmp(PQgetvalue(job->row, 0, 7), "true") == 0;
 
     if (fd != -1 && fstat(fd, &st) == 0) {
         job->size = st.st_size;
@@ -452,6 +455,8 @@ rendition_make(rendition_job_t *job, int fd)
              || strcmp(ans.type, "application/octet-stream") == 0
              ? req.mime : ans.type);
 
+    job->gps = job->gps || ans.gps;
+
     if (req.task == DECODER_VIDEO && ans.error[0] != '\0') {
         rc = rendition_refuse(job, "WhatsApp takes videos with H.264 and, if"
                               " any, AAC audio; %s", ans.error);
@@ -529,8 +534,9 @@ rendition_made(rendition_job_t *job, int fd, const decoder_answer_t *ans)
 
 
 /*
- * An image that is not compressed may still be taken (C053); of others, and
- * of what is too large, the reason that helps most is given.
+ * An image that is not compressed may still be taken (C053), but not if its
+ * metadata tell where it was taken; of others, and of what is too large, the
+ * reason that helps most is given.
  */
 static rendition_result_t
 rendition_failed(rendition_job_t *job, const char *reason)
@@ -543,7 +549,7 @@ rendition_failed(rendition_job_t *job, const char *reason)
         return rendition_refuse(job, "no M4A of it: %s", reason);
     }
 
-    if (job->form != NULL && job->form->task == DECODER_IMAGE
+    if (job->form != NULL && job->form->task == DECODER_IMAGE && !job->gps
         && rendition_takes(rule, job->sniffed, job->size))
     {
         log_msg(LOG_WARN, "image is sent as it is", "reason", reason, NULL);

@@ -107,7 +107,7 @@ print "\nphoto      ", signed($a->{file_url}),
 # a photo goes out: a browser has the token of its user's login, and a file
 
 sub out {
-    my $photo = data_dir() . '/image-jpeg-progressive-exif.plain';
+    my $photo = data_dir() . '/image-jpeg.plain';
     my $size = -s $photo;
     my ($conversation) = sql_row('SELECT conversation_id FROM media.messages '
         . "WHERE provider_id = '$id'");
