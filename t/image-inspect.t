@@ -273,9 +273,9 @@ for (@{ decode_json(slurp('t/data/media/thumbhash.json')) }) {
 {
     my $video = made('mp4', qw(ffmpeg -f lavfi -i color=0x2040c0:s=320x180:d=1
         -pix_fmt yuv420p));
-    my $turned = made('mp4', 'ffmpeg', '-i', made('mp4', qw(ffmpeg -f lavfi -i
+    my $turned = slurp(made('mp4', qw(ffmpeg -f lavfi -i
         color=white:s=320x180:d=1 -vf), 'drawbox=0:0:160:180:0xc02020:fill',
-        qw(-pix_fmt yuv420p)), qw(-c copy -metadata:s:v:0 rotate=90));
+        qw(-pix_fmt yuv420p)));
     my $page = '0.13 0.25 0.75 rg 0 0 200 100 re f';
     my $pdf = save('pdf', "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>"
         . 'endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj 3 0 obj<<'
@@ -297,6 +297,11 @@ for (@{ decode_json(slurp('t/data/media/thumbhash.json')) }) {
             substr(decode_base64($same->{metadata}{placeholder}), 0, 2),
             "$name: that of its picture");
     }
+
+    # the matrix of the track: a quarter, clockwise
+    substr $turned, 44 + index($turned, 'tkhd'), 36, pack 'N9', 0, 0x10000, 0,
+        0xffff0000, 0, 0, 0, 0, 0x40000000;
+    $turned = save('mp4', $turned);
 
     # bit 15 of the second header: it is wider than high
     for ([$video, '200x113', 1], [$turned, '113x200', 0]) {
