@@ -214,14 +214,15 @@ SKIP: {
         [ "$ENV{MEDIA_PUBLIC_URL}$base/url.txt" ], 'prefix' => [ "$base/" ],
         'tenant' => [ '--tenant', $tenant ]);
 
-    skip 'no nginx or run_job', 6 * keys %way
+    skip 'no nginx or run_job', 10 * keys %way
         unless $ENV{NGINX_URL} && -x job_program();
 
     for my $name (sort keys %way) {
         my $key = "$base/$name.txt";
-        my $thumb = "${key}_thumb.jpg";
+        my @objects = ($key, map { "$key$_" } qw(_thumb.jpg _preview.jpg
+            _m4a.m4a));
 
-        for my $object ($key, $thumb) {
+        for my $object (@objects) {
             put($object, "before $name");
             ok(wait_until(10, sub { my ($text, $cache) = served($object);
                 return $cache eq 'HIT' }), "$name: in the cache");
@@ -232,7 +233,7 @@ SKIP: {
         purge(@{ $way{$name} });
 
         ok(wait_until(5, sub { (served($_))[0] eq "after $name" }),
-            "$name: purged, the new one is") for $key, $thumb;
+            "$name: purged, the new one is") for @objects;
         ok(wait_until(10, sub { (served($key))[1] eq 'HIT' }),
             "$name: and is cached again");
     }
