@@ -304,7 +304,8 @@ sql("DELETE FROM media.purges WHERE target = '$row->{storage_key}'");
 is(again($id, $tool)->{thumbnail_url}, $row->{thumbnail_url},
     'a thumbnail that was WebP is JPEG');
 is(object($webp), '', 'the old one is deleted');
-like(object("$row->{storage_key}_thumb.jpg"), qr/^\xff\xd8/, 'the new is there');
+like(object("$row->{storage_key}_thumb.jpg"), qr/^\xff\xd8/,
+    'the new one is there');
 is(purged($row->{storage_key}), 1, 'nginx is told');
 
 

@@ -491,31 +491,6 @@ broker_publish(broker_t *b, const char *queue, media_str_t body, int attempt,
 
 
 int
-broker_publish_id(broker_t *b, const char *queue, const char *type,
-    const char *name, const char *id, int delay)
-{
-    int          n;
-    char         body[256];
-    media_str_t  s;
-
-    if (b == NULL) {
-        return -1;
-    }
-
-    n = snprintf(body, sizeof(body), "{\"type\":\"%s\",\"%s\":\"%s\"}", type,
-                 name, id);
-
-    if ((size_t) n >= sizeof(body)) {
-        return -1;
-    }
-
-    media_str_set(&s, body, n);
-
-    return broker_publish(b, queue, s, 0, delay);
-}
-
-
-int
 broker_publish_job(broker_t *b, const job_t *job, int delay)
 {
     int                      rc;
@@ -552,6 +527,31 @@ broker_publish_job(broker_t *b, const job_t *job, int delay)
     }
 
     return broker_confirmed(b);
+}
+
+
+int
+broker_publish_id(broker_t *b, const char *queue, const char *type,
+    const char *name, const char *id, int delay)
+{
+    int          n;
+    char         body[256];
+    media_str_t  s;
+
+    if (b == NULL) {
+        return -1;
+    }
+
+    n = snprintf(body, sizeof(body), "{\"type\":\"%s\",\"%s\":\"%s\"}", type,
+                 name, id);
+
+    if ((size_t) n >= sizeof(body)) {
+        return -1;
+    }
+
+    media_str_set(&s, body, n);
+
+    return broker_publish(b, queue, s, 0, delay);
 }
 
 

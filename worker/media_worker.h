@@ -163,12 +163,12 @@ int broker_declare(broker_t *b);    /* the whole topology, idempotent */
  */
 int broker_publish(broker_t *b, const char *queue, media_str_t body,
     int attempt, int delay);
+/* the same with all headers of a job */
+int broker_publish_job(broker_t *b, const job_t *job, int delay);
 /* {"type":type,name:id}, neither of which needs an escape; -1 also if b is
    NULL */
 int broker_publish_id(broker_t *b, const char *queue, const char *type,
     const char *name, const char *id, int delay);
-/* the same with all headers of a job */
-int broker_publish_job(broker_t *b, const job_t *job, int delay);
 /* the number of messages that wait in a queue, or -1 */
 int broker_waiting(broker_t *b, const char *queue);
 
