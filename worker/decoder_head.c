@@ -35,6 +35,8 @@ decoder_head_png(decoder_image_t *image)
     image->ans->height = png.height;
     image->ans->frames = 1;
     image->deep = (png.format & PNG_FORMAT_FLAG_LINEAR) != 0;
+    image->indexed = (png.format & PNG_FORMAT_FLAG_COLORMAP) != 0
+                     || (png.format & PNG_FORMAT_FLAG_COLOR) == 0;
     png_image_free(&png);
     decoder_gps_png(image);
 
@@ -79,6 +81,7 @@ decoder_head_gif(decoder_image_t *image)
     av_packet_free(&packet);
     decoder_io_end(&s);
     image->ans->animated = image->ans->frames > 1;
+    image->indexed = true;
 
     return image->ans->frames > 0
            || decoder_fail(image->ans, DECODER_CORRUPT, "a GIF of no image");

@@ -20,8 +20,6 @@
  */
 
 
-#define DECODER_PIXEL  8            /* bytes of one */
-
 #define DECODER_WHITE  "#ffffff"    /* no name, for which ImageMagick would
                                        open a file */
 
@@ -188,13 +186,15 @@ decoder_open(decoder_image_t *image)
 static bool
 decoder_allowed(decoder_image_t *image)
 {
+    int                edge;
     int64_t            pixels, max, whole;
     decoder_answer_t  *ans;
 
     ans = image->ans;
     pixels = (int64_t) ans->width * ans->height;
     max = image->req->limits.pixels;
-    whole = DECODER_PIXELS / DECODER_PIXEL;
+    whole = decoder_magick_pixels(image->indexed);
+    edge = decoder_magick_edge();
 
     if (ans->width <= 0 || ans->height <= 0) {
         return decoder_fail(ans, DECODER_CORRUPT, "it has no pixels");
@@ -220,10 +220,10 @@ decoder_allowed(decoder_image_t *image)
                             ans->frames);
     }
 
-    if (ans->width > DECODER_EDGE_MAX || ans->height > DECODER_EDGE_MAX) {
+    if (ans->width > edge || ans->height > edge) {
         return decoder_fail(ans, DECODER_REFUSED, "the image has %dx%d "
                             "pixels; at most %d an edge are decoded",
-                            ans->width, ans->height, DECODER_EDGE_MAX);
+                            ans->width, ans->height, edge);
     }
 
     return true;
@@ -498,7 +498,7 @@ decoder_error(decoder_image_t *image)
     len = decoder_message(image->wand, text, sizeof(text), &severity);
 
     decoder_fail(image->ans,
-                 severity == ResourceLimitError
+                 severity == ResourceLimitError || severity == CacheError
                  || severity == ResourceLimitFatalError
                  ? DECODER_REFUSED : DECODER_CORRUPT, "%s",
                  len == 0 ? "the image cannot be read" : text);

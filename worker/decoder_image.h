@@ -38,6 +38,7 @@ struct decoder_image_s {
     int                       orientation;  /* of EXIF, 1..8; 0: none */
     bool                      deep; /* more than 8 bits a colour */
     bool                      cmyk;
+    bool                      indexed;      /* a palette, or grey */
     bool                      shrinks;      /* it is read at a smaller size */
     char                      warning[120]; /* of reading it: the picture is
                                                damaged; or "" */

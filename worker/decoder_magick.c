@@ -11,6 +11,20 @@
  */
 
 
+/* half of the process's address space: the file, and what its library needs,
+   are in it, too */
+#define DECODER_PIXELS    (512UL * 1024 * 1024)     /* bytes */
+#define DECODER_EDGE_MAX  16384
+
+/* bytes of a pixel of four colours, and a third for what is made of it; those
+   of a palette, as grey is one, are copied with the palette's index */
+#define DECODER_DIRECT    (16 * sizeof(Quantum) / 3)
+#if MagickLibVersion >= 0x700
+#define DECODER_INDEXED   DECODER_DIRECT
+#else
+#define DECODER_INDEXED   (2 * sizeof(PixelPacket) + sizeof(IndexPacket))
+#endif
+
 #define DECODER_POLICY                                                        \
     "<policymap>"                                                             \
     "<policy domain=\"coder\" rights=\"none\" pattern=\"*\"/>"                \
@@ -45,4 +59,29 @@ decoder_magick_init(void)
     MagickSetResourceLimit(ThreadResource, 1);
 
     return confined;
+}
+
+
+int64_t
+decoder_magick_pixels(bool indexed)
+{
+    uint64_t  memory, area;
+
+    memory = MagickGetResourceLimit(MemoryResource)
+             / (indexed ? DECODER_INDEXED : DECODER_DIRECT);
+    area = MagickGetResourceLimit(AreaResource);
+
+    return memory < area ? memory : area;
+}
+
+
+int
+decoder_magick_edge(void)
+{
+    uint64_t  width, height;
+
+    width = MagickGetResourceLimit(WidthResource);
+    height = MagickGetResourceLimit(HeightResource);
+
+    return width < height ? width : height;
 }

@@ -21,9 +21,6 @@
 #include "decoder.h"
 
 
-#define DECODER_PIXELS    (512UL * 1024 * 1024)     /* bytes of pixels */
-#define DECODER_EDGE_MAX  16384
-
 #if MagickLibVersion >= 0x700
 #define decoder_resize(w, x, y)  MagickResizeImage(w, x, y, LanczosFilter)
 #else
@@ -34,6 +31,10 @@
 /* decoder_magick.c: limits and policy of ImageMagick; false: it did not take
    the policy, and the system's is all there is */
 bool decoder_magick_init(void);
+/* the largest picture that ImageMagick holds by these limits, or by those of
+   the system's policy if they are less; indexed: of a palette, or grey */
+int64_t decoder_magick_pixels(bool indexed);
+int decoder_magick_edge(void);
 
 /*
  * decoder_preview.c: the largest size within a square that keeps the

@@ -49,7 +49,8 @@ decoder_sticker(decoder_image_t *image)
                             ans->height, image->type->coder);
     }
 
-    if (!decoder_load(image, ans->width, ans->height)
+    if (!decoder_load(image, 2 * DECODER_STICKER_EDGE,
+                      2 * DECODER_STICKER_EDGE)
         || !decoder_square(image))
     {
         return false;
