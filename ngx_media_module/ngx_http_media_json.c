@@ -26,7 +26,6 @@ typedef struct {
 } ngx_http_media_json_reader_t;
 
 
-static ngx_uint_t ngx_http_media_json_type(ngx_http_request_t *r);
 static void ngx_http_media_json_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_json_parse(ngx_http_request_t *r);
 static int ngx_http_media_json_on_map(void *data);
@@ -65,6 +64,8 @@ ngx_http_media_json_read(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* a form of another site can send text/plain */
+
     if (!ngx_http_media_json_type(r)) {
         rc = ngx_http_discard_request_body(r);
 
@@ -83,12 +84,10 @@ ngx_http_media_json_read(ngx_http_request_t *r,
 }
 
 
-/* a form of another site can send text/plain, so the type must be there */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_media_json_type(ngx_http_request_t *r)
 {
-    u_char     *last;
+    u_char     *p, *last;
     ngx_str_t  *type;
 
     if (r->headers_in.content_type == NULL) {
@@ -96,20 +95,25 @@ ngx_http_media_json_type(ngx_http_request_t *r)
     }
 
     type = &r->headers_in.content_type->value;
-    last = ngx_strlchr(type->data, type->data + type->len, ';');
+    p = type->data;
+    last = ngx_strlchr(p, p + type->len, ';');
 
     if (last == NULL) {
-        last = type->data + type->len;
+        last = p + type->len;
     }
 
-    while (last > type->data && (last[-1] == ' ' || last[-1] == '\t')) {
+    while (last > p && (last[-1] == ' ' || last[-1] == '\t')) {
         last--;
     }
 
-    return last - type->data == sizeof("application/json") - 1
-           && ngx_strncasecmp(type->data, (u_char *) "application/json",
-                              last - type->data)
-              == 0;
+    if (last - p == sizeof("application/json") - 1
+        && ngx_strncasecmp(p, (u_char *) "application/json", last - p) == 0)
+    {
+        return 1;
+    }
+
+    return last - p > 5
+           && ngx_strncasecmp(last - 5, (u_char *) "+json", 5) == 0;
 }
 
 

@@ -42,6 +42,10 @@ typedef struct {
 ngx_int_t ngx_http_media_json_read(ngx_http_request_t *r,
     ngx_http_client_body_handler_pt handler);
 
+/* 1 if the Content-Type is application/json, or another with the suffix +json
+   (RFC 6839), with parameters or without; 0 also if there is none */
+ngx_uint_t ngx_http_media_json_type(ngx_http_request_t *r);
+
 /*
  * A field of the body.  Returns NGX_OK; NGX_DECLINED if it is absent or null
  * (value is empty then); NGX_ERROR if it is of none of the types.

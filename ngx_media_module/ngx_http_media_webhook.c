@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_media.h"
+#include "ngx_http_media_json.h"
 
 #include "media_json.h"
 
@@ -21,7 +22,6 @@ static ngx_int_t ngx_http_media_webhook_reject(ngx_http_request_t *r,
     ngx_uint_t status, const char *error, const char *message);
 static ngx_int_t ngx_http_media_webhook_deny(ngx_http_request_t *r,
     ngx_int_t rc);
-static ngx_uint_t ngx_http_media_webhook_json_type(ngx_http_request_t *r);
 static ngx_int_t ngx_http_media_webhook_start(ngx_http_request_t *r);
 static void ngx_http_media_webhook_free_json(void *data);
 static ngx_int_t ngx_http_media_webhook_body_filter(ngx_http_request_t *r,
@@ -92,7 +92,9 @@ ngx_http_media_webhook_handler(ngx_http_request_t *r)
         return ngx_http_media_webhook_deny(r, rc);
     }
 
-    if (!ngx_http_media_webhook_json_type(r)) {
+    if (r->headers_in.content_type != NULL
+        && !ngx_http_media_json_type(r))
+    {
         return ngx_http_media_webhook_reject(r,
                                              NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
                                              "unsupported_media_type",
@@ -161,42 +163,6 @@ ngx_http_media_webhook_deny(ngx_http_request_t *r, ngx_int_t rc)
     default:
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-}
-
-
-/* application/json, application/x+json, with parameters, or none at all */
-
-static ngx_uint_t
-ngx_http_media_webhook_json_type(ngx_http_request_t *r)
-{
-    u_char     *p, *last;
-    ngx_str_t  *type;
-
-    if (r->headers_in.content_type == NULL) {
-        return 1;
-    }
-
-    type = &r->headers_in.content_type->value;
-    last = ngx_strlchr(type->data, type->data + type->len, ';');
-
-    if (last == NULL) {
-        last = type->data + type->len;
-    }
-
-    while (last > type->data && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
-
-    p = type->data;
-
-    if (last - p == sizeof("application/json") - 1
-        && ngx_strncasecmp(p, (u_char *) "application/json", last - p) == 0)
-    {
-        return 1;
-    }
-
-    return last - p > 5
-           && ngx_strncasecmp(last - 5, (u_char *) "+json", 5) == 0;
 }
 
 

@@ -258,7 +258,14 @@ sub connect {
 
 sub send {
     my ($self, $bytes) = @_;
-    my $socket = $self->connect();
+
+    return answer(write_to($self->connect(), $bytes));
+}
+
+# as much of the bytes as it takes; the socket
+
+sub write_to {
+    my ($socket, $bytes) = @_;
     local $SIG{PIPE} = 'IGNORE';
     my $sent = 0;
 
@@ -268,7 +275,7 @@ sub send {
         $sent += $n;
     }
 
-    return answer($socket);
+    return $socket;
 }
 
 sub answer {

@@ -192,17 +192,8 @@ sub connect {
 
 sub send {
     my ($self, $bytes) = @_;
-    my $socket = $self->connect;
-    local $SIG{PIPE} = 'IGNORE';
-    my $sent = 0;
 
-    while ($sent < length $bytes) {
-        my $n = syswrite $socket, $bytes, 65536, $sent;
-        last unless defined $n;
-        $sent += $n;
-    }
-
-    return answer($socket);
+    return answer(Store::write_to($self->connect, $bytes));
 }
 
 sub answer {
