@@ -632,8 +632,12 @@ policy_time(time_t *t, media_str_t s)
         }
     }
 
+    if (s.data[i] != 'Z' && (s.data[i++] != '.' || i == s.len - 1)) {
+        return MEDIA_ERROR;
+    }
+
     for ( /* void */ ; i < s.len - 1; i++) {
-        if (s.data[i] != '.' && (s.data[i] < '0' || s.data[i] > '9')) {
+        if (s.data[i] < '0' || s.data[i] > '9') {
             return MEDIA_ERROR;
         }
     }
@@ -694,6 +698,12 @@ policy_conditions(const policy_reader_t *reader, media_str_t bucket,
         }
 
         covered[i] = 1;
+    }
+
+    /* no size is in all of the ranges */
+
+    if (*max != -1 && *min > *max) {
+        return MEDIA_POST_POLICY_DENIED;
     }
 
     for (i = 0; i < nfields; i++) {

@@ -333,6 +333,11 @@ test_documents(void)
           1, 10 },
         { HEAD "[\"content-length-range\", 1, 10],"
           "[\"content-length-range\", 3, 30]," REST, MEDIA_OK, 3, 10 },
+        { HEAD "[\"content-length-range\", 1, 0]," REST,
+          MEDIA_POST_POLICY_DENIED, 0, 0 },
+        { HEAD "[\"content-length-range\", 1, 10],"
+          "[\"content-length-range\", 11, 30]," REST,
+          MEDIA_POST_POLICY_DENIED, 0, 0 },
         { HEAD "[\"content-length-range\", -1, 10]," REST,
           MEDIA_SIGV4_MALFORMED, 0, 0 },
         { HEAD "[\"content-length-range\", 1.5, 10]," REST,
@@ -366,6 +371,12 @@ test_documents(void)
           MEDIA_SIGV4_MALFORMED, 0, 0 },
         { "{\"expiration\":\"2015-13-30T12:00:00Z\",\"conditions\":[" REST,
           MEDIA_SIGV4_MALFORMED, 0, 0 },
+        { "{\"expiration\":\"2015-12-30T12:00:00.Z\",\"conditions\":["
+          REST, MEDIA_SIGV4_MALFORMED, 0, 0 },
+        { "{\"expiration\":\"2015-12-30T12:00:00.0.0Z\",\"conditions\":["
+          REST, MEDIA_SIGV4_MALFORMED, 0, 0 },
+        { "{\"expiration\":\"2015-12-30T12:00:000Z\",\"conditions\":["
+          REST, MEDIA_SIGV4_MALFORMED, 0, 0 },
         { "{\"expiration\":\"2015-12-30\",\"conditions\":[" REST,
           MEDIA_SIGV4_MALFORMED, 0, 0 },
         { "{\"expiration\":1451480400,\"conditions\":[" REST,
