@@ -8,8 +8,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         gcc make pkg-config nginx-dev libavcodec-dev libavformat-dev \
         libavutil-dev libcairo2-dev libcurl4-openssl-dev libexif-dev \
         libexpat1-dev libheif-dev libhiredis-dev libjpeg-dev liblcms2-dev \
-        libmagic-dev libmagickwand-dev libpng-dev libpoppler-glib-dev \
-        libpq-dev librabbitmq-dev libseccomp-dev libssl-dev \
+        libmagic-dev libmagickwand-dev libmicrohttpd-dev libpng-dev \
+        libpoppler-glib-dev libpq-dev librabbitmq-dev libseccomp-dev libssl-dev \
         libswresample-dev libswscale-dev libwebp-dev libyajl-dev libzip-dev \
         zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -59,7 +59,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libcurl4t64 libexif12 libexpat1 libheif-plugin-dav1d \
         libheif-plugin-libde265 libheif1 libhiredis1.1.0 libjpeg62-turbo \
         liblcms2-2 libmagic1t64 \
-        libmagickcore-7.q16-10-extra libmagickwand-7.q16-10 libpng16-16t64 \
+        libmagickcore-7.q16-10-extra libmagickwand-7.q16-10 \
+        libmicrohttpd12t64 libpng16-16t64 \
         libpoppler-glib8t64 libpq5 librabbitmq4 libseccomp2 libswresample5 \
         libswscale8 libwebpdemux2 libwebpmux3 libyajl2 libzip5 \
         poppler-data zlib1g \

@@ -80,6 +80,10 @@ child_main(const char *queue, int ready_fd, pid_t master)
         rc = child_sweep(&child);
     }
 
+    if (strcmp(queue, "metrics") == 0) {
+        rc = metrics_run();
+    }
+
     for (i = 0; i < sizeof(child_queues) / sizeof(child_queues[0]); i++) {
         if (strcmp(queue, child_queues[i].queue) == 0) {
             rc = consume_run(&child, child_queues[i].job,

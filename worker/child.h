@@ -45,6 +45,10 @@ int64_t child_rss(void);                /* bytes */
 int consume_run(child_t *child, consume_job_pt job_func,
     consume_poll_pt poll);
 
+/* metrics.c: shows them at conf.metrics_listen until it has to stop; its exit
+   code */
+int metrics_run(void);
+
 /* title.c: what ps shows; argv's memory is used for it */
 void title_init(int argc, char **argv);
 void title_set(const char *title);

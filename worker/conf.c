@@ -58,6 +58,8 @@ static const conf_entry_t  conf_table[] = {
     { "MEDIA_MAX_PAGES", &conf_positive, at(max_pages), "10000", 0 },
     { "MEDIA_MAX_PIXELS", &conf_size, at(max_pixels), "200m", 0 },
     { "MEDIA_MAX_RSS", &conf_size, at(max_rss), "256m", 0 },
+    { "MEDIA_METRICS_LISTEN", &conf_address, at(metrics_listen), "",
+      CONF_FIXED },
     { "MEDIA_PROFILE_PIC_MAX_SIZE", &conf_mime, 0, "", 0 },
     { "MEDIA_PROFILE_PIC_TTL", &conf_mime, 0, "", 0 },
     { "MEDIA_PROFILE_PIC_TYPES", &conf_mime, 0, "", 0 },

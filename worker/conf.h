@@ -37,6 +37,7 @@ extern const conf_type_t  conf_url;     /* scheme, host and port */
 extern const conf_type_t  conf_amqp;
 extern const conf_type_t  conf_redis;
 extern const conf_type_t  conf_socket;  /* unix:/path or host:port */
+extern const conf_type_t  conf_address; /* host:port */
 extern const conf_type_t  conf_base;    /* URL that things are appended to */
 extern const conf_type_t  conf_count;   /* int, may be 0 */
 extern const conf_type_t  conf_positive;

@@ -26,6 +26,8 @@ static const char *conf_parse_redis(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_socket(const conf_entry_t *e, conf_t *c,
     const char *value);
+static const char *conf_parse_address(const conf_entry_t *e, conf_t *c,
+    const char *value);
 static const char *conf_parse_base(const conf_entry_t *e, conf_t *c,
     const char *value);
 static const char *conf_parse_count(const conf_entry_t *e, conf_t *c,
@@ -80,6 +82,9 @@ const conf_type_t  conf_redis = {
 };
 const conf_type_t  conf_socket = {
     conf_parse_socket, conf_print_string, true
+};
+const conf_type_t  conf_address = {
+    conf_parse_address, conf_print_string, true
 };
 const conf_type_t  conf_base = {
     conf_parse_base, conf_print_string, true
@@ -211,6 +216,15 @@ conf_parse_socket(const conf_entry_t *e, conf_t *c, const char *value)
     }
 
     return conf_parse_string(e, c, value);
+}
+
+
+static const char *
+conf_parse_address(const conf_entry_t *e, conf_t *c, const char *value)
+{
+    return strncmp(value, "unix:", 5) != 0
+           && conf_parse_socket(e, c, value) == NULL ? NULL
+                                                     : "must be host:port";
 }
 
 

@@ -212,6 +212,8 @@ consume_job(child_t *child, consume_job_pt job_func, job_t *job)
 static int
 consume_settle(child_t *child, job_t *job, uint64_t tag, job_result_t result)
 {
+    metrics_job(child->queue, result);
+
     switch (result) {
 
     case JOB_DONE:

@@ -110,6 +110,16 @@ master_run(void)
 static int
 master_slots_init(void)
 {
+    static const char *const  queues[] = {
+        "webhook_inbound", "media_priority", "media_download", "media_send",
+        "media_upload"
+    };
+
+    if (metrics_init(queues, sizeof(queues) / sizeof(queues[0])) != 0) {
+        fprintf(stderr, "media-worker: no shared memory\n");
+        return -1;
+    }
+
     master_nslots = 0;
 
     if (master_slots_add("webhook_inbound", conf.children_inbound) != 0
@@ -117,7 +127,8 @@ master_slots_init(void)
         || master_slots_add("media_download", conf.children_download) != 0
         || master_slots_add("media_send", conf.children_upload > 0) != 0
         || master_slots_add("media_upload", conf.children_upload) != 0
-        || master_slots_add("sweeper", 1) != 0)
+        || master_slots_add("sweeper", 1) != 0
+        || master_slots_add("metrics", conf.metrics_listen[0] != '\0') != 0)
     {
         fprintf(stderr, "media-worker: more than %d children\n",
                 MASTER_SLOTS_MAX);

@@ -55,6 +55,7 @@ typedef struct {
     char   *rabbitmq_url;
     char   *database_url;
     char   *clamd_address;          /* "" if files are not scanned */
+    char   *metrics_listen;         /* "" if metrics are not shown */
     char   *whatsapp_cdn_url;
     char   *public_url;             /* base of file_url, ends in '/' */
     char   *tmp_dir;
@@ -602,6 +603,14 @@ typedef enum {
     SCAN_BLIND,                     /* it calls clean what it did not scan */
     SCAN_AWAY
 } scan_result_t;
+
+/*
+ * metrics.c: counters that all children share.  metrics_init() comes before
+ * the first child; 0 or -1.
+ */
+int metrics_init(const char *const *queues, int n);
+void metrics_scan(scan_result_t rc);
+void metrics_job(const char *queue, job_result_t result);
 
 scan_result_t clamd_scan(int fd, int64_t size, char *error,
     size_t error_size);

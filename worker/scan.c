@@ -34,6 +34,7 @@ scan_attachment(child_t *child, attachment_t *a)
     start = now_ms();
     (void) attachment_renew(child, a);
     rc = clamd_scan(a->fd, a->size, error, sizeof(error));
+    metrics_scan(rc);
     outcome = scan_outcome(rc);
 
     if (outcome != SCAN_PASSED) {
@@ -56,13 +57,16 @@ scan_outcome_t
 scan_file(int fd, int64_t size)
 {
     char            error[256];
+    scan_result_t   rc;
     scan_outcome_t  outcome;
 
     if (conf.clamd_address[0] == '\0') {
         return SCAN_PASSED;
     }
 
-    outcome = scan_outcome(clamd_scan(fd, size, error, sizeof(error)));
+    rc = clamd_scan(fd, size, error, sizeof(error));
+    metrics_scan(rc);
+    outcome = scan_outcome(rc);
 
     if (error[0] != '\0') {
         log_msg(LOG_WARN, outcome == SCAN_PASSED
