@@ -24,14 +24,7 @@ static int child_sweep(child_t *child);
 static void child_close(child_t *child);
 
 
-typedef struct {
-    const char      *queue;
-    consume_job_pt   job;
-    consume_poll_pt  poll;
-} child_queue_t;
-
-
-static const child_queue_t  child_queues[] = {
+const child_queue_t  child_queues[CHILD_QUEUES] = {
     { "webhook_inbound", inbound_job, NULL },
     { "media_priority", profile_job, NULL },
     { "media_download", download_job, NULL },
@@ -48,7 +41,7 @@ int
 child_main(const char *queue, int ready_fd, pid_t master)
 {
     int      rc;
-    size_t   i;
+    int      i;
     child_t  child;
 
     child_signals();
@@ -84,8 +77,8 @@ child_main(const char *queue, int ready_fd, pid_t master)
         rc = metrics_run();
     }
 
-    for (i = 0; i < sizeof(child_queues) / sizeof(child_queues[0]); i++) {
-        if (strcmp(queue, child_queues[i].queue) == 0) {
+    for (i = 0; i < CHILD_QUEUES; i++) {
+        if (strcmp(queue, child_queues[i].name) == 0) {
             rc = consume_run(&child, child_queues[i].job,
                              child_queues[i].poll);
         }

@@ -26,6 +26,14 @@ enum {
 typedef job_result_t (*consume_job_pt)(child_t *child, job_t *job);
 typedef void (*consume_poll_pt)(child_t *child);
 
+typedef struct {
+    const char      *name;
+    consume_job_pt   job;
+    consume_poll_pt  poll;              /* or NULL */
+} child_queue_t;
+
+#define CHILD_QUEUES  5
+
 
 /* master.c: returns an exit code */
 int master_run(void);
@@ -35,6 +43,7 @@ int master_run(void);
  * Returns its exit code.
  */
 int child_main(const char *queue, int ready_fd, pid_t master);
+extern const child_queue_t  child_queues[CHILD_QUEUES];
 bool child_stopping(void);
 void child_ready(void);
 int child_retire(const char *reason);   /* logs; returns 0 */
@@ -42,6 +51,7 @@ int64_t child_rss(void);                /* bytes */
 
 /* consume.c: until the child has to stop; poll, if there is one, is called
    each second between the jobs */
+extern const char *const  consume_results[];    /* by job_result_t */
 int consume_run(child_t *child, consume_job_pt job_func,
     consume_poll_pt poll);
 

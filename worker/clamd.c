@@ -287,28 +287,13 @@ clamd_connect_unix(clamd_t *c, const char *path)
 }
 
 
-/* "host:port", "[::1]:port" */
-
 static int
 clamd_connect_tcp(clamd_t *c, const char *address)
 {
     int               rc;
-    char              host[256];
-    const char       *port;
-    struct addrinfo   hints, *list, *ai;
+    struct addrinfo  *list, *ai;
 
-    port = strrchr(address, ':');
-    snprintf(host, sizeof(host), "%.*s", (int) (port - address), address);
-
-    if (host[0] == '[') {
-        memmove(host, host + 1, strlen(host));
-        host[strcspn(host, "]")] = '\0';
-    }
-
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_STREAM;
-
-    if (getaddrinfo(host, port + 1, &hints, &list) != 0) {
+    if (address_resolve(address, 0, &list) != 0) {
         errno = EHOSTUNREACH;
         return -1;
     }

@@ -33,6 +33,9 @@ static int consume_dead(child_t *child, job_t *job, uint64_t tag);
 static void consume_pause(int *backoff);
 
 
+const char *const  consume_results[] = { "done", "retry", "again", "dead" };
+
+
 int
 consume_run(child_t *child, consume_job_pt job_func, consume_poll_pt poll)
 {
@@ -179,7 +182,6 @@ consume_job(child_t *child, consume_job_pt job_func, job_t *job)
     int           backoff;
     int64_t       start;
     job_result_t  result;
-    static const char *const  results[] = { "done", "retry", "again", "dead" };
 
     backoff = 1;
 
@@ -187,7 +189,7 @@ consume_job(child_t *child, consume_job_pt job_func, job_t *job)
         start = now_ms();
         result = job_func(child, job);
 
-        log_msg(LOG_INFO, "job", "result", results[result],
+        log_msg(LOG_INFO, "job", "result", consume_results[result],
                 "attempt", log_fmt("%d", job->attempt),
                 "size", log_fmt("%zu", job->body.len),
                 "duration_ms",

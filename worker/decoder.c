@@ -34,9 +34,6 @@
  */
 
 
-#define DECODER_FILE_MAX  (16UL * 1024 * 1024)     /* of any result */
-
-
 static bool decoder_hello(bool policy);
 static bool decoder_fork(decoder_request_t *req, const int *fds, void *ans,
     size_t size);

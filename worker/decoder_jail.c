@@ -39,7 +39,6 @@
 
 
 #define DECODER_MEMORY     (1024UL * 1024 * 1024)   /* address space */
-#define DECODER_FILE_MAX   (16UL * 1024 * 1024)     /* of any result */
 #define DECODER_FILES_MAX  64
 
 /* access rights and the structure of Landlock's ABI 6, which headers of older

@@ -10,6 +10,9 @@
 #include "decoder.h"
 
 
+#define DECODER_FILE_MAX  (16UL * 1024 * 1024)      /* bytes of any result */
+
+
 /* before any library: limits that processes inherit, no new privileges */
 void decoder_jail_limits(void);
 /* after what is to be loaded was, once: what the next closes behind it */

@@ -110,12 +110,7 @@ master_run(void)
 static int
 master_slots_init(void)
 {
-    static const char *const  queues[] = {
-        "webhook_inbound", "media_priority", "media_download", "media_send",
-        "media_upload"
-    };
-
-    if (metrics_init(queues, sizeof(queues) / sizeof(queues[0])) != 0) {
+    if (metrics_init() != 0) {
         fprintf(stderr, "media-worker: no shared memory\n");
         return -1;
     }

@@ -604,11 +604,16 @@ typedef enum {
     SCAN_AWAY
 } scan_result_t;
 
+/* address.c: of "host:port"; flags as AI_PASSIVE.  0, the list is freed by
+   freeaddrinfo(); or -1. */
+struct addrinfo;
+int address_resolve(const char *address, int flags, struct addrinfo **list);
+
 /*
  * metrics.c: counters that all children share.  metrics_init() comes before
  * the first child; 0 or -1.
  */
-int metrics_init(const char *const *queues, int n);
+int metrics_init(void);
 void metrics_scan(scan_result_t rc);
 void metrics_job(const char *queue, job_result_t result);
 

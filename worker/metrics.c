@@ -21,8 +21,6 @@
 #define METRICS_CLIENTS  16
 #define METRICS_TIMEOUT  10             /* seconds, of an idle client */
 #define METRICS_RESULTS  (JOB_DEAD + 1)
-#define METRICS_QUEUES   8
-#define METRICS_NAME     32             /* bytes of a queue's name */
 
 enum {
     METRICS_CLEAN = 0, METRICS_INFECTED, METRICS_TOO_LARGE, METRICS_ERROR,
@@ -31,13 +29,8 @@ enum {
 
 
 typedef struct {
-    char                   queue[METRICS_NAME];
-    atomic_uint_least64_t  results[METRICS_RESULTS];
-} metrics_jobs_t;
-
-typedef struct {
     atomic_uint_least64_t  scans[METRICS_VERDICTS];
-    metrics_jobs_t         jobs[METRICS_QUEUES];
+    atomic_uint_least64_t  jobs[CHILD_QUEUES][METRICS_RESULTS];
 } metrics_t;
 
 
@@ -55,31 +48,17 @@ static const char *const  metrics_verdicts[] = {
     "clean", "infected", "too_large", "error"
 };
 
-static const char *const  metrics_results[] = {
-    "done", "retry", "again", "dead"
-};
-
 static metrics_t   metrics_own;         /* of a program without children */
 static metrics_t  *metrics = &metrics_own;
 
 
 int
-metrics_init(const char *const *queues, int n)
+metrics_init(void)
 {
-    int  i;
-
     metrics = mmap(NULL, sizeof(metrics_t), PROT_READ|PROT_WRITE,
                    MAP_SHARED|MAP_ANONYMOUS, -1, 0);
 
-    if (metrics == MAP_FAILED || n > METRICS_QUEUES) {
-        return -1;
-    }
-
-    for (i = 0; i < n; i++) {
-        snprintf(metrics->jobs[i].queue, METRICS_NAME, "%s", queues[i]);
-    }
-
-    return 0;
+    return metrics == MAP_FAILED ? -1 : 0;
 }
 
 
@@ -116,9 +95,9 @@ metrics_job(const char *queue, job_result_t result)
 {
     int  i;
 
-    for (i = 0; i < METRICS_QUEUES; i++) {
-        if (strcmp(metrics->jobs[i].queue, queue) == 0) {
-            atomic_fetch_add_explicit(&metrics->jobs[i].results[result], 1,
+    for (i = 0; i < CHILD_QUEUES; i++) {
+        if (strcmp(child_queues[i].name, queue) == 0) {
+            atomic_fetch_add_explicit(&metrics->jobs[i][result], 1,
                                       memory_order_relaxed);
         }
     }
@@ -163,30 +142,13 @@ metrics_run(void)
 }
 
 
-/* "host:port", "[::1]:port" */
-
 static int
 metrics_listen(void)
 {
     int               fd;
-    char              host[256];
-    const char       *port;
-    struct addrinfo   hints, *list, *ai;
+    struct addrinfo  *list, *ai;
 
-    port = strrchr(conf.metrics_listen, ':');
-    snprintf(host, sizeof(host), "%.*s", (int) (port - conf.metrics_listen),
-             conf.metrics_listen);
-
-    if (host[0] == '[') {
-        memmove(host, host + 1, strlen(host));
-        host[strcspn(host, "]")] = '\0';
-    }
-
-    memset(&hints, 0, sizeof(hints));
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE;
-
-    if (getaddrinfo(host, port + 1, &hints, &list) != 0) {
+    if (address_resolve(conf.metrics_listen, AI_PASSIVE, &list) != 0) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
@@ -313,12 +275,11 @@ metrics_write(FILE *f)
           " them.\n"
           "# TYPE media_worker_jobs_total counter\n", f);
 
-    for (i = 0; i < METRICS_QUEUES && metrics->jobs[i].queue[0]; i++) {
+    for (i = 0; i < CHILD_QUEUES; i++) {
         for (n = 0; n < METRICS_RESULTS; n++) {
             fprintf(f, "media_worker_jobs_total{queue=\"%s\",result=\"%s\"}"
-                    " %llu\n", metrics->jobs[i].queue, metrics_results[n],
-                    (unsigned long long) atomic_load(
-                        &metrics->jobs[i].results[n]));
+                    " %llu\n", child_queues[i].name, consume_results[n],
+                    (unsigned long long) atomic_load(&metrics->jobs[i][n]));
         }
     }
 
